@@ -1,0 +1,228 @@
+//! One run as its agent sees it: what is asked, and the ways to say what happens.
+use super::text::{prefix, preview, shorten};
+use super::{Cancel, Ending, Secrets};
+use crate::event::{
+    Delta, Event, Interim, Kind, Reasoning, Runtime, ToolCompleted, ToolStarted, Truncated, Usage,
+};
+use crate::id::RunKey;
+use crate::limits::{
+    DELTA_BYTES_MAX, PREVIEW_CHARS_MAX, TOOL_ARGS_BYTES_MAX, TOOL_RESULT_BYTES_MAX,
+};
+use crate::request::Request;
+use crate::time::Wall;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// One run in the hands of its agent, the only writer of its events.
+///
+/// Every method that says something returns `Err(Ending::Stopped)` once the run was told to end.
+pub struct Context<'a> {
+    key: RunKey,
+    request: &'a Request,
+    cancel: &'a Cancel,
+    secrets: &'a Secrets,
+    emit: &'a mut dyn FnMut(Event),
+    seq: u64,
+    at: Wall,
+    /// Text of the current turn: the run's output, if this turn is the last.
+    output: String,
+    /// A turn before this one has said something, so this one's text begins with a blank line.
+    separate: bool,
+    usage: Usage,
+    runtime: Runtime,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        key: RunKey,
+        request: &'a Request,
+        cancel: &'a Cancel,
+        secrets: &'a Secrets,
+        emit: &'a mut dyn FnMut(Event),
+    ) -> Context<'a> {
+        Context {
+            key,
+            request,
+            cancel,
+            secrets,
+            emit,
+            seq: 0,
+            at: Wall(0),
+            output: String::new(),
+            separate: false,
+            usage: Usage::default(),
+            runtime: Runtime::default(),
+        }
+    }
+
+    /// What is asked.
+    pub fn request(&self) -> &'a Request {
+        self.request
+    }
+
+    /// The token that ends this run: ask it, or hook a blocking call up to it.
+    pub fn cancel(&self) -> &'a Cancel {
+        self.cancel
+    }
+
+    /// `Err(Ending::Stopped)` once the run was told to end. For agents that compute for long.
+    pub fn check(&self) -> Result<(), Ending> {
+        if self.cancel.is_cancelled() { Err(Ending::Stopped) } else { Ok(()) }
+    }
+
+    /// Says a piece of the answer. All pieces of the last turn are the run's `output`.
+    pub fn delta(&mut self, text: &str) -> Result<(), Ending> {
+        if text.is_empty() {
+            return self.check();
+        }
+        if self.separate && self.output.is_empty() {
+            self.say(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }))?;
+        }
+        self.output.push_str(text);
+        self.pieces(text, Kind::MessageDelta)
+    }
+
+    /// Says a piece of the model's reasoning.
+    pub fn reasoning_delta(&mut self, text: &str) -> Result<(), Ending> {
+        self.pieces(text, Kind::ReasoningDelta)
+    }
+
+    /// Says the whole reasoning of one turn, after its deltas.
+    pub fn reasoning(&mut self, text: &str) -> Result<(), Ending> {
+        self.say(Kind::ReasoningAvailable(Reasoning { text: text.to_owned() }))
+    }
+
+    /// Ends a turn that is not the last, as one that called tools: what it said between them goes
+    /// out once more as a whole, and the next turn's text is a new output.
+    pub fn end_turn(&mut self) -> Result<(), Ending> {
+        let text = std::mem::take(&mut self.output);
+        if text.is_empty() {
+            return self.check();
+        }
+        self.separate = true;
+        self.say(Kind::MessageInterim(Interim { text, already_streamed: true }))
+    }
+
+    /// Says that a tool begins. `args` is its JSON argument text, `main` the one that tells most.
+    ///
+    /// Arguments over 16 KiB are shortened, and an `args` that is not JSON is sent as a string.
+    pub fn tool_started(
+        &mut self,
+        call_id: &str,
+        tool: &str,
+        main: &str,
+        args: &str,
+    ) -> Result<(), Ending> {
+        let args = serde_json::from_str(args).unwrap_or_else(|_| Value::from(args));
+        self.say(Kind::ToolStarted(Box::new(ToolStarted {
+            tool: tool.to_owned(),
+            preview: preview(&self.secrets.mask(main), PREVIEW_CHARS_MAX),
+            tool_call_id: call_id.to_owned(),
+            args: bounded(self.secrets.mask_value(&args)),
+        })))
+    }
+
+    /// Says that a tool has ended, well or with an error, and what came of it.
+    ///
+    /// The event carries at most 16 KiB of `result`.
+    pub fn tool_completed(
+        &mut self,
+        call_id: &str,
+        tool: &str,
+        took: Duration,
+        error: bool,
+        result: &str,
+    ) -> Result<(), Ending> {
+        let result = self.secrets.mask(result);
+        self.say(Kind::ToolCompleted(Box::new(ToolCompleted {
+            tool: tool.to_owned(),
+            duration: (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            error,
+            preview: preview(&result, PREVIEW_CHARS_MAX),
+            tool_call_id: call_id.to_owned(),
+            result: shorten(&result, TOOL_RESULT_BYTES_MAX),
+        })))
+    }
+
+    /// Says that this many messages of history were left out so that the rest fits the model.
+    pub fn truncated(&mut self, dropped_messages: usize) -> Result<(), Ending> {
+        self.say(Kind::SessionTruncated(Truncated { dropped_messages }))
+    }
+
+    /// Adds to what the run has cost.
+    pub fn add_usage(&mut self, usage: Usage) {
+        self.usage += usage;
+    }
+
+    /// Names who answers, for the terminal event.
+    pub fn set_runtime(&mut self, provider: &str, model: &str) {
+        self.runtime = Runtime { provider: provider.to_owned(), model: model.to_owned() };
+    }
+
+    pub fn secrets(&self) -> &'a Secrets {
+        self.secrets
+    }
+
+    pub(super) fn parts(&mut self) -> (String, Usage, Runtime) {
+        (std::mem::take(&mut self.output), self.usage, std::mem::take(&mut self.runtime))
+    }
+
+    /// The one event that must be said whatever has happened.
+    pub(super) fn say_last(&mut self, kind: Kind) {
+        assert!(kind.is_terminal());
+        self.emit(kind);
+    }
+
+    fn pieces(&mut self, text: &str, kind: impl Fn(Delta) -> Kind) -> Result<(), Ending> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let piece = prefix(rest, DELTA_BYTES_MAX);
+            rest = &rest[piece.len()..];
+            self.say(kind(Delta { delta: piece.to_owned() }))?;
+        }
+        self.check()
+    }
+
+    fn say(&mut self, kind: Kind) -> Result<(), Ending> {
+        self.check()?;
+        self.emit(kind);
+        Ok(())
+    }
+
+    fn emit(&mut self, kind: Kind) {
+        self.at = self.at.max(wall());
+        let event = Event { run: self.key, seq: self.seq, at: self.at, kind };
+        self.seq += 1;
+        (self.emit)(event);
+    }
+}
+
+/// The time on the wall.
+pub fn wall() -> Wall {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Wall(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Arguments small enough for an event: long strings shortened, or failing that, only a preview.
+fn bounded(args: Value) -> Value {
+    let whole = args.to_string();
+    if whole.len() <= TOOL_ARGS_BYTES_MAX {
+        return args;
+    }
+    let shortened = shorten_strings(args, TOOL_ARGS_BYTES_MAX / 8);
+    if shortened.to_string().len() <= TOOL_ARGS_BYTES_MAX {
+        return shortened;
+    }
+    json!({ "shortened": shorten(&whole, TOOL_ARGS_BYTES_MAX / 8) })
+}
+
+fn shorten_strings(value: Value, bytes_max: usize) -> Value {
+    match value {
+        Value::String(text) => Value::String(shorten(&text, bytes_max)),
+        Value::Array(items) => items.into_iter().map(|v| shorten_strings(v, bytes_max)).collect(),
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().map(|(name, v)| (name, shorten_strings(v, bytes_max))).collect(),
+        ),
+        other => other,
+    }
+}

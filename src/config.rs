@@ -1,0 +1,108 @@
+//! What an operator or an embedder decides, and what an agent says of itself.
+use crate::limits::BODY_BYTES_MAX;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The server's settings. Start from `Config::default()` and change what you need.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen. Port 0 takes a free one. Default `127.0.0.1:8642`.
+    pub addr: SocketAddr,
+    /// The bearer key clients must show; `None` lets everyone in. Default `None`.
+    pub key: Option<String>,
+    /// Further secrets that must never appear in an event, such as a model's key.
+    pub secrets: Vec<String>,
+    /// Origins whose pages may call this server; `*` means all. Default none.
+    pub cors_origins: Vec<String>,
+    /// Host names answered to, besides loopback names when bound to loopback.
+    /// Bound elsewhere, an empty list means any.
+    pub allowed_hosts: Vec<String>,
+    /// Bytes of a request body. Default 10,000,000.
+    pub max_body: usize,
+    /// From a request's first byte to the end of its head. Default 10 s.
+    pub head_timeout: Duration,
+    /// From the end of a head to the end of its body, for each 64 KiB of it. Default 30 s.
+    pub body_timeout: Duration,
+    /// Silence between two requests of a connection. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Silence on a stream before a comment is sent. Default 10 s.
+    pub keepalive: Duration,
+    /// What working runs are given to end by themselves when the server stops. Default 10 s.
+    pub drain: Duration,
+    /// Runs that work at once. Default 64.
+    pub max_runs: usize,
+    /// Runs that wait for one of those places. Default 1024.
+    pub max_queue: usize,
+    /// The longest a run may work; `None` means for ever. Default none.
+    pub run_timeout: Option<Duration>,
+    /// How long a finished run that nobody reads is kept. Default 1 h.
+    pub orphan_ttl: Duration,
+    /// What becomes of a working run that nobody reads for that long. Default `Keep`.
+    pub on_orphan: OnOrphan,
+}
+
+/// What becomes of a working run that nobody reads for `orphan_ttl`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOrphan {
+    #[default]
+    Keep,
+    Cancel,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            addr: SocketAddr::from(([127, 0, 0, 1], 8642)),
+            key: None,
+            secrets: Vec::new(),
+            cors_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            max_body: BODY_BYTES_MAX,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            keepalive: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            max_runs: 64,
+            max_queue: 1024,
+            run_timeout: None,
+            orphan_ttl: Duration::from_secs(3600),
+            on_orphan: OnOrphan::Keep,
+        }
+    }
+}
+
+/// What an agent says of itself: the answers to `/v1/models`, `/v1/toolsets` and `/v1/capabilities`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct About {
+    /// The model id advertised to clients. Default `hermes-agent`.
+    pub model: String,
+    /// Who provides that model; also the only `provider` a request may name. Default `agent`.
+    pub provider: String,
+    pub toolsets: Vec<Toolset>,
+    /// Warnings for whoever runs it, such as "the shell is not confined".
+    pub warnings: Vec<String>,
+}
+
+impl Default for About {
+    fn default() -> About {
+        About {
+            model: "hermes-agent".to_owned(),
+            provider: "agent".to_owned(),
+            toolsets: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Tools that belong together.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Toolset {
+    pub name: String,
+    pub description: String,
+    /// True if the agent may use them now.
+    pub enabled: bool,
+    pub tools: Vec<String>,
+}

@@ -1,0 +1,162 @@
+//! The vocabulary every layer shares: what can happen to a run.
+use crate::id::RunKey;
+use crate::time::Wall;
+use serde::Serialize;
+
+/// One step of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pub run: RunKey,
+    /// Counts from 0 within a run, without gaps. Assigned by the run's one writer.
+    pub seq: u64,
+    /// Never before the run's previous event.
+    pub at: Wall,
+    pub kind: Kind,
+}
+
+/// What happened. The set is closed: a client can know all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    MessageDelta(Delta),
+    MessageInterim(Interim),
+    ReasoningDelta(Delta),
+    ReasoningAvailable(Reasoning),
+    ToolStarted(Box<ToolStarted>),
+    ToolCompleted(Box<ToolCompleted>),
+    SessionTruncated(Truncated),
+    Completed(Box<Completed>),
+    Failed(Box<Failed>),
+    Cancelled(Box<Cancelled>),
+    Interrupted(Box<Interrupted>),
+}
+
+impl Kind {
+    /// The value of the event's `event` field.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::MessageDelta(_) => "message.delta",
+            Kind::MessageInterim(_) => "message.interim",
+            Kind::ReasoningDelta(_) => "reasoning.delta",
+            Kind::ReasoningAvailable(_) => "reasoning.available",
+            Kind::ToolStarted(_) => "tool.started",
+            Kind::ToolCompleted(_) => "tool.completed",
+            Kind::SessionTruncated(_) => "session.truncated",
+            Kind::Completed(_) => "run.completed",
+            Kind::Failed(_) => "run.failed",
+            Kind::Cancelled(_) => "run.cancelled",
+            Kind::Interrupted(_) => "run.interrupted",
+        }
+    }
+
+    /// After a terminal event a run never speaks again.
+    pub fn is_terminal(&self) -> bool {
+        matches!(
+            self,
+            Kind::Completed(_) | Kind::Failed(_) | Kind::Cancelled(_) | Kind::Interrupted(_)
+        )
+    }
+}
+
+/// A piece of text as the model says it, at most `DELTA_BYTES_MAX` bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Delta {
+    pub delta: String,
+}
+
+/// What the model said between tool calls.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Interim {
+    pub text: String,
+    pub already_streamed: bool,
+}
+
+/// The whole reasoning of one model turn.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reasoning {
+    pub text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ToolStarted {
+    pub tool: String,
+    /// The main argument, shortened.
+    pub preview: String,
+    pub tool_call_id: String,
+    pub args: serde_json::Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ToolCompleted {
+    pub tool: String,
+    /// Seconds, rounded to 3 decimals.
+    pub duration: f64,
+    pub error: bool,
+    /// The result, shortened to `PREVIEW_CHARS_MAX`.
+    pub preview: String,
+    pub tool_call_id: String,
+    /// The result, shortened to `TOOL_RESULT_BYTES_MAX`.
+    pub result: String,
+}
+
+/// History was left out so that the rest fits the model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Truncated {
+    pub dropped_messages: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Completed {
+    /// The text of the last turn.
+    pub output: String,
+    pub usage: Usage,
+    pub runtime: Runtime,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failed {
+    pub error: String,
+    /// A stable code for programs.
+    pub reason: &'static str,
+    pub usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cancelled {
+    pub usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Interrupted {
+    pub error: String,
+}
+
+/// What a run has cost, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub total_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.total_tokens += other.total_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+    }
+}
+
+/// Who answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Runtime {
+    pub provider: String,
+    pub model: String,
+}

@@ -1,0 +1,11 @@
+//! A server that runs AI agents and streams every step they take as server-sent events.
+#![forbid(unsafe_code)]
+pub mod agent;
+pub mod config;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod request;
+pub mod slab;
+pub mod time;
+pub mod wire;

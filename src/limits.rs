@@ -1,0 +1,76 @@
+//! Every bound in the program, in one place, and the relations between them.
+
+/// Bytes of a request line. A longer one is refused with 414.
+pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of request line and headers together. A longer head is refused with 431.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Headers in one request.
+pub const HEADERS_MAX: usize = 64;
+/// Bytes of request body, unless `--max-body` says otherwise. A longer body is refused with 413.
+pub const BODY_BYTES_MAX: usize = 10_000_000;
+/// Bytes of chunk framing (size lines, extensions, line ends) beyond what the payload has earned.
+pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of trailer section after a chunked body.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+/// Values (scalars, lists, objects) in one JSON body: what bounds its size once it is taken apart.
+pub const JSON_VALUES_MAX: usize = 200_000;
+/// Bytes of a session key, a session id or an idempotency key.
+pub const HEADER_ID_BYTES_MAX: usize = 256;
+
+/// Connections open at once. Beyond it the server stops accepting until one closes.
+pub const CONNS_MAX: usize = 65_536;
+/// Bytes read from one connection before the others get their turn.
+pub const READ_TURN_BYTES_MAX: usize = 128 * 1024;
+/// Bytes written to one connection before the others get their turn.
+pub const WRITE_TURN_BYTES_MAX: usize = 256 * 1024;
+/// Unparsed bytes one connection may hold while an answer or a stream is on its way.
+pub const INBOX_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+/// Unsent bytes of small replies beyond which pipelined requests wait.
+pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a refused body that are read and thrown away so that the client can read the refusal.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// The time a closing connection may take to do so.
+pub const LINGER_MS: u64 = 2_000;
+/// A reader must within this time take all that is due to it, or `STALL_BYTES`; else it is cut off.
+pub const STALL_MS: u64 = 60_000;
+/// What a slow reader must take within `STALL_MS` to be waited for.
+pub const STALL_BYTES: u64 = 16 * 1024;
+/// What a slow sender must send within the body time-out to be given that time again.
+pub const BODY_PACE_BYTES: u64 = 64 * 1024;
+
+/// Bytes of one segment of a run's log.
+pub const SEGMENT_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of history one run may keep in memory; beyond it the oldest segment is dropped.
+pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes that finished runs may keep in memory together; beyond it the oldest is forgotten early.
+pub const FINISHED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Events that wait for the loop; beyond it the agent waits.
+pub const EVENTS_QUEUED_MAX: usize = 4096;
+/// Events taken in one turn of the loop.
+pub const EVENTS_TURN_MAX: usize = 1024;
+/// How long an idle agent thread waits for its next run.
+pub const WORKER_IDLE_MS: u64 = 10_000;
+/// How long a finished run with an Idempotency-Key is kept for a retry.
+pub const IDEMPOTENCY_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+/// Beyond the drain's grace: how long a cancelled agent may take to say its last word.
+pub const DRAIN_LAST_WORD_MS: u64 = 1_000;
+
+/// Bytes of text in one delta event; a longer one is split.
+pub const DELTA_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a run's output in its terminal event and its status; the deltas hold all of it.
+pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Characters of a tool's main argument or result shown as a preview.
+pub const PREVIEW_CHARS_MAX: usize = 500;
+/// Bytes of a tool's result in its event.
+pub const TOOL_RESULT_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a tool's arguments in its event.
+pub const TOOL_ARGS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an error message in an event.
+pub const ERROR_BYTES_MAX: usize = 4 * 1024;
+
+const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(HEAD_BYTES_MAX < INBOX_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MAX * 2 < HISTORY_BYTES_MAX);
+const _: () = assert!(HISTORY_BYTES_MAX <= FINISHED_BYTES_MAX);
+const _: () = assert!(DELTA_BYTES_MAX < SEGMENT_BYTES_MAX);
+const _: () = assert!(CONNS_MAX <= u32::MAX as usize);

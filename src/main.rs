@@ -1,0 +1,2 @@
+//! The `runwire` command.
+fn main() {}

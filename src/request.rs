@@ -1,0 +1,101 @@
+//! What a client asks of an agent: one input, and what came before it.
+use crate::id::RunId;
+
+/// The body of `POST /v1/runs`, checked and resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub run_id: RunId,
+    /// The session the run belongs to; a run without one is its own session.
+    pub session_id: String,
+    /// The user's turn.
+    pub input: Content,
+    /// The conversation before that turn, oldest first.
+    pub history: Vec<Message>,
+    /// What the agent is told about its task, beside its own instructions.
+    pub instructions: Option<String>,
+    /// The model asked for; `None` means the configured one.
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    /// Passed on to the model as they are (`temperature`, `max_tokens`, ...).
+    pub(crate) model_options: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Request {
+    /// A request that consists of one text.
+    pub fn text(run_id: RunId, text: &str) -> Request {
+        Request {
+            run_id,
+            session_id: run_id.to_string(),
+            input: Content::Text(text.to_owned()),
+            history: Vec::new(),
+            instructions: None,
+            model: None,
+            provider: None,
+            model_options: serde_json::Map::new(),
+        }
+    }
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// `user`, `assistant`, `system`, ...: as the client wrote it.
+    pub role: String,
+    pub content: Content,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+impl Content {
+    /// All its text, parts joined by line ends; images are left out.
+    pub fn to_text(&self) -> String {
+        match self {
+            Content::Text(text) => text.clone(),
+            Content::Parts(parts) => {
+                let texts = parts.iter().filter_map(|part| match part {
+                    Part::Text(text) => Some(text.as_str()),
+                    Part::Image { .. } => None,
+                });
+                texts.collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    /// Bytes of text and image addresses.
+    pub fn len(&self) -> usize {
+        match self {
+            Content::Text(text) => text.len(),
+            Content::Parts(parts) => parts.iter().map(Part::len).sum(),
+        }
+    }
+
+    /// True if there is nothing for a model to read or see.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A piece of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    Text(String),
+    /// An `https:` or `data:` address, and how closely to look (`auto`, `low`, `high`).
+    Image {
+        url: String,
+        detail: Option<String>,
+    },
+}
+
+impl Part {
+    fn len(&self) -> usize {
+        match self {
+            Part::Text(text) => text.len(),
+            Part::Image { url, .. } => url.len(),
+        }
+    }
+}

@@ -160,3 +160,16 @@ pub struct Runtime {
     pub provider: String,
     pub model: String,
 }
+
+/// Why a run was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A client asked for it.
+    Stop,
+    /// Nobody has read the run for as long as `--orphan-ttl`, and `--on-orphan cancel` is set.
+    Orphan,
+    /// The run has worked longer than `--run-timeout`.
+    Deadline,
+    /// The server is going down.
+    Shutdown,
+}

@@ -5,7 +5,13 @@ pub mod config;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod machine;
+pub mod net;
 pub mod request;
 pub mod slab;
 pub mod time;
 pub mod wire;
+
+pub use agent::{Agent, Cancel, Cause, Context, Ending};
+pub use config::{About, Config, OnOrphan, Toolset};
+pub use net::{Handle, Server};

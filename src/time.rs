@@ -23,6 +23,11 @@ impl Wall {
     pub fn seconds(self) -> u64 {
         self.0 / 1_000_000
     }
+
+    /// Float seconds. Exact to the microsecond for two centuries from 1970.
+    pub fn as_float(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
 }
 
 /// Float Unix seconds, as the wire has them.

@@ -1,19 +1,7 @@
 //! The word from outside that a run is over, and how it reaches a thread that blocks.
+pub use crate::event::Cause;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Why a run was told to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// A client asked for it.
-    Stop,
-    /// Nobody has read the run for as long as `--orphan-ttl`, and `--on-orphan cancel` is set.
-    Orphan,
-    /// The run has worked longer than `--run-timeout`.
-    Deadline,
-    /// The server is going down.
-    Shutdown,
-}
 
 /// Shared by a run's thread and whoever may end the run.
 ///

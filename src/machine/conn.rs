@@ -1,0 +1,210 @@
+//! One connection: what it has received, what it owes, and what it waits for.
+use super::admit::{Admitted, Manner};
+use crate::id::RunKey;
+use crate::limits::{BODY_PACE_BYTES, OUTBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
+use crate::time::Tick;
+use crate::wire::Reject;
+use crate::wire::body::Dechunker;
+
+#[derive(Debug)]
+pub struct Conn {
+    pub phase: Phase,
+    /// Received and not yet understood. Holds no memory while empty.
+    pub inbox: Vec<u8>,
+    /// Heads and small replies on their way out. Holds no memory while empty.
+    pub outbox: Vec<u8>,
+    /// Prefix of `outbox` the socket has taken.
+    sent: u32,
+    /// Prefix of `inbox` already searched for the end of a head.
+    pub seen: u32,
+    /// When what the phase waits for must have happened.
+    pub due: Tick,
+    /// When a peer that does not read is cut off; `Tick(MAX)` exactly while nothing is stuck.
+    stall_due: Tick,
+    /// Bytes it has taken since that clock was started.
+    stall_taken: u64,
+    /// When the wheel will next remind us of this connection.
+    pub armed: Tick,
+    /// The socket takes no more until it says so.
+    pub blocked: bool,
+    /// Listed to be written at the end of this turn.
+    pub listed: bool,
+    /// The peer will send no more.
+    pub ended: bool,
+    /// We told the loop that we want no more bytes, and must tell it when we do.
+    pub full: bool,
+}
+
+#[derive(Debug)]
+pub enum Phase {
+    /// Between requests, or within a head.
+    Head { begun: bool },
+    /// A head was accepted; its body is coming.
+    Body(Box<Body>),
+    Stream(Stream),
+    /// Nothing more will be answered; close when the outbox is empty.
+    Closing,
+    /// All is said; what still comes is thrown away until the peer hangs up.
+    Linger { left: usize },
+}
+
+/// A subscriber: a cursor into its run's log.
+#[derive(Debug)]
+pub struct Stream {
+    pub run: RunKey,
+    /// The place in the log of the next byte to send.
+    pub at: u64,
+    /// This connection's place in the run's list of subscribers.
+    pub index: u32,
+    /// False for HTTP/1.0, which gets bare frames through the outbox.
+    pub chunked: bool,
+    /// The connection closes after this response.
+    pub close: bool,
+}
+
+#[derive(Debug)]
+pub struct Body {
+    pub admitted: Admitted,
+    bytes: Vec<u8>,
+    left: Left,
+    /// Bytes still to come until the body's time starts anew.
+    pace_left: u64,
+}
+
+#[derive(Debug)]
+enum Left {
+    Bytes(usize),
+    Chunks(Dechunker),
+}
+
+impl Body {
+    pub fn sized(admitted: Admitted, size: usize) -> Body {
+        Body { admitted, bytes: Vec::new(), left: Left::Bytes(size), pace_left: BODY_PACE_BYTES }
+    }
+
+    pub fn chunked(admitted: Admitted) -> Body {
+        let left = Left::Chunks(Dechunker::default());
+        Body { admitted, bytes: Vec::new(), left, pace_left: BODY_PACE_BYTES }
+    }
+
+    /// Takes what belongs to the body from the front of `bytes`; returns how much that was.
+    pub fn feed(&mut self, bytes: &[u8], bytes_max: usize) -> Result<usize, Reject> {
+        match &mut self.left {
+            Left::Bytes(left) => {
+                let take = bytes.len().min(*left);
+                self.bytes.extend_from_slice(&bytes[..take]);
+                *left -= take;
+                Ok(take)
+            }
+            Left::Chunks(dechunker) => dechunker.feed(bytes, &mut self.bytes, bytes_max),
+        }
+    }
+
+    /// True each time another `BODY_PACE_BYTES` have come: the sender has earned more time.
+    pub fn earns_time(&mut self, count: usize) -> bool {
+        let earned = count as u64 >= self.pace_left;
+        self.pace_left =
+            if earned { BODY_PACE_BYTES } else { self.pace_left - count as u64 };
+        earned
+    }
+
+    pub fn is_complete(&self) -> bool {
+        match &self.left {
+            Left::Bytes(left) => *left == 0,
+            Left::Chunks(dechunker) => dechunker.is_done(),
+        }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+const NEVER: Tick = Tick(u64::MAX);
+
+impl Conn {
+    pub fn new(due: Tick) -> Conn {
+        Conn {
+            phase: Phase::Head { begun: false },
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            sent: 0,
+            seen: 0,
+            due,
+            stall_due: NEVER,
+            stall_taken: 0,
+            armed: NEVER,
+            blocked: false,
+            listed: false,
+            ended: false,
+            full: false,
+        }
+    }
+
+    /// True while bytes from the peer can be turned into answers.
+    pub fn takes_requests(&self) -> bool {
+        let between = matches!(self.phase, Phase::Head { .. } | Phase::Body(_));
+        between && self.outbox.len() < OUTBOX_BYTES_MAX
+    }
+
+    pub fn unsent(&self) -> &[u8] {
+        &self.outbox[self.sent as usize..]
+    }
+
+    /// Notes that the socket took `count` bytes of the outbox.
+    pub fn outbox_sent(&mut self, count: usize) {
+        self.sent += count as u32;
+        assert!(self.sent as usize <= self.outbox.len(), "more was sent than there was");
+        if self.sent as usize == self.outbox.len() {
+            self.outbox = Vec::new();
+            self.sent = 0;
+        }
+    }
+
+    /// How to answer a request that breaks off: as it asked, then close.
+    pub fn manner(&self) -> Manner {
+        match &self.phase {
+            Phase::Body(body) => Manner { close: true, ..body.admitted.manner.clone() },
+            _ => Manner::unknown(),
+        }
+    }
+
+    /// Starts the clock of a peer that does not read, unless it is running.
+    pub fn begin_stall(&mut self, now: Tick) {
+        if self.stall_due == NEVER {
+            self.stall_due = now.after(STALL_MS);
+            self.stall_taken = 0;
+        }
+    }
+
+    /// A peer that takes something, but too little, wins no time.
+    pub fn ease_stall(&mut self, now: Tick, taken: usize, all: bool) {
+        if self.stall_due == NEVER {
+            return;
+        }
+        self.stall_taken += taken as u64;
+        if all {
+            self.stall_due = NEVER;
+        } else if self.stall_taken >= STALL_BYTES {
+            self.stall_due = NEVER;
+            self.begin_stall(now);
+        }
+    }
+
+    pub fn is_stalled(&self, now: Tick) -> bool {
+        self.stall_due <= now
+    }
+
+    /// When this connection must be looked at, at the latest.
+    pub fn deadline(&self) -> Tick {
+        self.due.min(self.stall_due)
+    }
+
+    /// What must be true between any two calls.
+    pub fn check(&self) {
+        assert!(self.seen as usize <= self.inbox.len());
+        assert!(self.sent as usize <= self.outbox.len());
+        assert!(self.outbox.is_empty() || (self.sent as usize) < self.outbox.len());
+        assert!(self.armed <= self.deadline(), "nothing will remind us of this deadline");
+    }
+}

@@ -1,0 +1,358 @@
+//! From bytes to answers: heads and bodies out of what was received, replies into the outbox.
+use super::admit::{Admitted, Manner, admit};
+use super::conn::{Body, Conn, Phase};
+use super::route::Route;
+use super::{Machine, Output};
+use crate::id::ConnId;
+use crate::time::Tick;
+use crate::wire::head::{self, Framing, Head, Method};
+use crate::wire::{Reject, reply};
+
+/// What a step with the received bytes came to.
+enum Step {
+    /// This many bytes were used up, and there may be more in the rest.
+    Used(usize),
+    /// The rest is too little to go on with.
+    Wait,
+}
+
+impl Machine {
+    pub(super) fn received(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.inbox.is_empty() {
+            let used = self.drive(id, bytes);
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.inbox.extend_from_slice(&bytes[used..]);
+            }
+        } else {
+            conn.inbox.extend_from_slice(bytes);
+            self.drive_inbox(id);
+        }
+    }
+
+    /// Goes on after an answer has been sent: with the next request, or to the end.
+    pub(super) fn go_on(&mut self, id: ConnId) {
+        self.drive_inbox(id);
+        self.resume_reading(id);
+        self.close_if_over(id);
+    }
+
+    pub(super) fn ended(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.ended = true;
+        match conn.phase {
+            Phase::Linger { .. } => self.close(id),
+            // A client that is gone looks like one that has only finished asking. Saying
+            // something tells: a socket that nobody holds answers with a reset.
+            Phase::Stream(_) => self.keep_alive(id),
+            Phase::Closing => {}
+            Phase::Head { .. } | Phase::Body(_) => self.close_if_over(id),
+        }
+    }
+
+    pub(super) fn resume_reading(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if std::mem::take(&mut conn.full) {
+            self.outputs.push_back(Output::Resume(id));
+        }
+    }
+
+    fn drive_inbox(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        let used = self.drive(id, &inbox);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if used < inbox.len() {
+            inbox.drain(..used);
+            conn.inbox = inbox;
+        }
+    }
+
+    /// Answers requests until one must wait, or no whole one is left. Returns the bytes used up.
+    fn drive(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        while used < bytes.len()
+            && let Step::Used(count) = self.step(id, &bytes[used..])
+        {
+            used += count;
+        }
+        used
+    }
+
+    fn step(&mut self, id: ConnId, bytes: &[u8]) -> Step {
+        let Some(conn) = self.conns.get_mut(id) else { return Step::Used(bytes.len()) };
+        match &mut conn.phase {
+            Phase::Linger { left } if bytes.len() < *left => {
+                *left -= bytes.len();
+                Step::Used(bytes.len())
+            }
+            Phase::Linger { .. } => {
+                self.close(id);
+                Step::Used(bytes.len())
+            }
+            Phase::Closing => Step::Used(bytes.len()),
+            _ if !conn.takes_requests() => Step::Wait,
+            Phase::Head { .. } => self.read_head(id, bytes),
+            Phase::Body(_) => self.read_body(id, bytes),
+            Phase::Stream(_) => Step::Wait,
+        }
+    }
+
+    fn read_head(&mut self, id: ConnId, bytes: &[u8]) -> Step {
+        let now = self.now.tick;
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        match head::parse(bytes, conn.seen as usize) {
+            Ok(Some((head, used))) => {
+                conn.seen = 0;
+                Step::Used(used + self.admit(id, &head, &bytes[used..]))
+            }
+            Ok(None) => {
+                conn.seen = bytes.len() as u32;
+                if let Phase::Head { begun: begun @ false } = &mut conn.phase {
+                    *begun = true;
+                    conn.due = now.after_duration(self.config.head_timeout);
+                    self.arm_conn(id);
+                }
+                Step::Wait
+            }
+            Err(reject) => {
+                self.refuse(id, Manner::unknown(), &reject);
+                Step::Used(bytes.len())
+            }
+        }
+    }
+
+    /// Decides on a head, and answers at once if its whole body is here. Returns the bytes of
+    /// body used up.
+    fn admit(&mut self, id: ConnId, head: &Head<'_>, rest: &[u8]) -> usize {
+        let manner = Manner::of(head, &self.access);
+        let admitted = match admit(head, &self.access, self.config.max_body, manner.clone()) {
+            Ok(admitted) => admitted,
+            Err(reject) => {
+                // The body of a refused request is not worth reading.
+                let close = manner.close || head.framing != Framing::None;
+                self.refuse(id, Manner { close, ..manner }, &reject);
+                return 0;
+            }
+        };
+        match head.framing {
+            Framing::None | Framing::Sized(0) => {
+                self.answer(id, &admitted, &[]);
+                0
+            }
+            Framing::Sized(size) if size <= rest.len() as u64 => {
+                self.answer(id, &admitted, &rest[..size as usize]);
+                size as usize
+            }
+            Framing::Sized(size) => {
+                self.await_body(id, Body::sized(admitted, size as usize), head, rest)
+            }
+            Framing::Chunked => self.await_body(id, Body::chunked(admitted), head, rest),
+        }
+    }
+
+    fn await_body(&mut self, id: ConnId, body: Body, head: &Head<'_>, rest: &[u8]) -> usize {
+        let due = self.now.tick.after_duration(self.config.body_timeout);
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        conn.phase = Phase::Body(Box::new(body));
+        conn.due = due;
+        if head.expects_continue && rest.is_empty() {
+            conn.outbox.extend_from_slice(reply::CONTINUE);
+            self.list(id);
+        }
+        self.arm_conn(id);
+        0
+    }
+
+    fn read_body(&mut self, id: ConnId, bytes: &[u8]) -> Step {
+        let body_due = self.now.tick.after_duration(self.config.body_timeout);
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        let Phase::Body(body) = &mut conn.phase else { return Step::Wait };
+        let fed = body.feed(bytes, self.config.max_body);
+        let fed = fed.and_then(|used| match body.bytes() {
+            [_, ..] if !body.admitted.is_json => Err(Reject::UnsupportedMediaType),
+            _ => Ok(used),
+        });
+        match fed {
+            Ok(used) if body.is_complete() => {
+                let phase = std::mem::replace(&mut conn.phase, Phase::Head { begun: false });
+                let Phase::Body(body) = phase else { unreachable!("the phase was Body") };
+                self.answer(id, &body.admitted, body.bytes());
+                Step::Used(used)
+            }
+            Ok(used) => {
+                if body.earns_time(used) {
+                    conn.due = body_due;
+                }
+                Step::Used(used)
+            }
+            Err(reject) => {
+                let manner = Manner { close: true, ..body.admitted.manner.clone() };
+                self.refuse(id, manner, &reject);
+                Step::Used(bytes.len())
+            }
+        }
+    }
+
+    fn answer(&mut self, id: ConnId, admitted: &Admitted, body: &[u8]) {
+        let manner = &admitted.manner;
+        if let Err(reject) = self.dispatch(id, admitted, body) {
+            return self.refuse(id, manner.clone(), &reject);
+        }
+        let conn = self.conns.get(id).expect("an answer does not close its connection");
+        if !matches!(conn.phase, Phase::Stream(_)) {
+            self.answered(id, manner.close || self.is_draining());
+        }
+    }
+
+    fn dispatch(&mut self, id: ConnId, admitted: &Admitted, body: &[u8]) -> Result<(), Reject> {
+        let manner = &admitted.manner;
+        if admitted.method == Method::Options {
+            let conn = self.conns.get_mut(id).expect("the caller just used it");
+            reply::preflight(&mut conn.outbox, &manner.meta(&self.date), admitted.route.allow());
+            return Ok(());
+        }
+        match &admitted.route {
+            Route::Health => self.page(id, manner, |machine| machine.pages.health.clone()),
+            Route::HealthDetailed => self.page(id, manner, Machine::health_detailed),
+            Route::Capabilities => {
+                self.page(id, manner, |machine| machine.pages.capabilities.clone());
+            }
+            Route::Models => self.page(id, manner, |machine| machine.pages.models.clone()),
+            Route::Toolsets => self.page(id, manner, |machine| machine.pages.toolsets.clone()),
+            Route::Skills => self.page(id, manner, |machine| machine.pages.skills.clone()),
+            Route::Runs => return self.submit(id, admitted, body),
+            Route::Run(name) => {
+                let run = self.find_run(name)?;
+                let status = self.status_of(run);
+                self.page(id, manner, |_| status);
+            }
+            Route::Events(name) => {
+                let run = self.find_run(name)?;
+                return self.subscribe(id, run, admitted.cursor.as_deref(), manner);
+            }
+            Route::Stop(name) => {
+                let run = self.find_run(name)?;
+                let answer = self.stop(run);
+                self.page(id, manner, |_| answer);
+            }
+            Route::Server => unreachable!("it has no method but OPTIONS"),
+        }
+        Ok(())
+    }
+
+    fn page(&mut self, id: ConnId, manner: &Manner, make: impl FnOnce(&Machine) -> Vec<u8>) {
+        let body = make(self);
+        self.reply(id, manner, 200, &[], &body);
+    }
+
+    pub(super) fn reply(
+        &mut self,
+        id: ConnId,
+        manner: &Manner,
+        status: u16,
+        extra: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        let close = manner.close || self.is_draining();
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        let meta = reply::Meta { close, ..manner.meta(&self.date) };
+        reply::json(&mut conn.outbox, &meta, status, extra, body);
+    }
+
+    /// Refuses a request. Where its end cannot be known or is not waited for, the connection
+    /// closes, but not before the client could read why.
+    pub(super) fn refuse(&mut self, id: ConnId, manner: Manner, reject: &Reject) {
+        let close = manner.close || reject.closes() || self.is_draining();
+        let manner = Manner { close, ..manner };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        reply::reject(&mut conn.outbox, &manner.meta(&self.date), reject);
+        self.answered(id, close);
+    }
+
+    /// Whatever there was to say is in the outbox: await the next request, or close after it.
+    pub(super) fn answered(&mut self, id: ConnId, close: bool) {
+        let idle = self.now.tick.after_duration(self.config.idle_timeout);
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        conn.phase = if close { Phase::Closing } else { Phase::Head { begun: false } };
+        conn.seen = 0;
+        conn.due = if close { Tick(u64::MAX) } else { idle };
+        self.arm_conn(id);
+        if self.conns.get(id).is_some_and(|conn| !conn.unsent().is_empty()) {
+            self.list(id);
+        } else {
+            self.settle(id);
+        }
+    }
+
+    /// A closing connection with nothing to send has no `Sent` to wait for.
+    fn settle(&mut self, id: ConnId) {
+        let closing = |conn: &Conn| matches!(conn.phase, Phase::Closing);
+        if self.conns.get(id).is_some_and(closing) {
+            self.sent(id, 0);
+        }
+    }
+
+    /// A peer that has finished asking and has got its answers needs us no more.
+    fn close_if_over(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if !conn.ended || !conn.unsent().is_empty() {
+            return;
+        }
+        match conn.phase {
+            Phase::Head { begun: false } => self.close(id),
+            Phase::Head { .. } | Phase::Body(_) => {
+                let manner = conn.manner();
+                self.refuse(id, manner, &Reject::BadRequest("the request ends early"));
+            }
+            _ => {}
+        }
+    }
+
+    /// A connection's time has come.
+    pub(super) fn conn_due(&mut self, id: ConnId) {
+        let now = self.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.armed <= now {
+            conn.armed = Tick(u64::MAX);
+        }
+        if conn.is_stalled(now) {
+            return self.close(id);
+        }
+        if now < conn.due {
+            return self.arm_conn(id);
+        }
+        match conn.phase {
+            Phase::Stream(_) => self.keep_alive(id),
+            Phase::Head { begun: true } | Phase::Body(_) => {
+                let manner = conn.manner();
+                self.refuse(id, manner, &Reject::TooSlow);
+            }
+            Phase::Head { begun: false } if !conn.unsent().is_empty() => {
+                conn.due = now.after_duration(self.config.idle_timeout);
+                self.arm_conn(id);
+            }
+            Phase::Head { begun: false } | Phase::Linger { .. } => self.close(id),
+            Phase::Closing => self.arm_conn(id),
+        }
+    }
+
+    /// Closes every connection that waits for a next request: there will be no answer to it.
+    pub(super) fn close_idle(&mut self) {
+        let idle = |conn: &Conn| {
+            matches!(conn.phase, Phase::Head { begun: false }) && conn.unsent().is_empty()
+        };
+        let ids: Vec<ConnId> =
+            self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.close(id));
+    }
+
+    pub(super) fn close(&mut self, id: ConnId) {
+        self.leave(id);
+        if self.conns.remove(id).is_some() {
+            self.outputs.push_back(Output::Close(id));
+            self.drain_on();
+        }
+    }
+}
+

@@ -1,0 +1,341 @@
+//! The server as a value. No sockets, no threads, no clock, no chance: all of it is handed in.
+//!
+//! Tell it what happened with `handle`, close each turn with `end_turn`, then do what `poll_output`
+//! says and write what `poll_writable` names, until both have nothing more. Sleep until `next_due`
+//! or until something happens. The same inputs give the same outputs.
+mod access;
+mod admit;
+mod conn;
+mod http;
+mod log;
+mod pages;
+mod route;
+mod run;
+mod runs;
+mod stream;
+pub mod wheel;
+
+pub use runs::Fingerprint;
+
+use crate::config::{About, Config};
+use crate::event::{Cause, Event};
+use crate::id::{ConnId, RunKey};
+use crate::limits::{CONNS_MAX, INBOX_BYTES_MAX, LINGER_MS};
+use crate::request::Request;
+use crate::slab::Slab;
+use crate::time::{Now, Tick};
+use crate::wire::reply;
+use access::Access;
+use conn::{Conn, Phase};
+use pages::Pages;
+use runs::Runs;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use wheel::Wheel;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    Received(ConnId, &'a [u8]),
+    /// The socket took this many of the bytes `unsent` lent.
+    Sent(ConnId, usize),
+    /// The socket takes no more for now.
+    Blocked(ConnId),
+    /// It takes some again.
+    Writable(ConnId),
+    /// The peer will send no more; it may still read.
+    Ended(ConnId),
+    /// The connection is gone.
+    HungUp(ConnId),
+    Event(Event),
+    /// The server is asked to end: no new runs, a grace for those that work.
+    Drain,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output {
+    /// There is room to read again, after `appetite` said there was none.
+    Resume(ConnId),
+    /// Send the end of the stream and go on reading.
+    HalfClose(ConnId),
+    Close(ConnId),
+    /// Have an agent thread work on this run.
+    Start { run: RunKey, request: Arc<Request> },
+    /// Tell that thread that the run is over. Its terminal event must still come.
+    Cancel { run: RunKey, cause: Cause },
+    /// The drain is complete: every reader has been told.
+    Exit,
+}
+
+/// Where ids come from: 128 bits nobody can guess, each time others.
+pub type Ids = Box<dyn FnMut() -> u128 + Send>;
+
+pub struct Machine {
+    config: Config,
+    access: Access,
+    pages: Pages,
+    ids: Ids,
+    now: Now,
+    started: Tick,
+    /// `now` as an HTTP date, and the second it was made in.
+    date: String,
+    date_second: u64,
+    conns: Slab<ConnId, Conn>,
+    runs: Runs,
+    wheel: Wheel<Timer>,
+    outputs: VecDeque<Output>,
+    /// Connections that have something unsent and are not blocked, each listed once.
+    writable: VecDeque<ConnId>,
+    /// Runs whose subscribers have not been looked at since the last event, each listed once.
+    news: Vec<RunKey>,
+    /// Where frames are made.
+    scratch: Vec<u8>,
+    drain: Drain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    Conn(ConnId),
+    Run(RunKey),
+    Drain,
+}
+
+/// How far the server is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drain {
+    No,
+    /// Working runs may end by themselves.
+    Grace { until: Tick },
+    /// They have been cancelled and may say a last word.
+    LastWords { until: Tick },
+    /// All runs have ended; readers are being told.
+    Flush { until: Tick },
+    Done,
+}
+
+impl Machine {
+    pub fn new(config: Config, about: About, ids: Ids, now: Now) -> Machine {
+        let access = Access::new(&config);
+        let mut machine = Machine {
+            pages: Pages::new(&config, about, &access),
+            access,
+            ids,
+            now,
+            started: now.tick,
+            date: String::new(),
+            date_second: u64::MAX,
+            conns: Slab::new(CONNS_MAX),
+            runs: Runs::new(),
+            wheel: Wheel::new(now.tick),
+            outputs: VecDeque::new(),
+            writable: VecDeque::new(),
+            news: Vec::new(),
+            scratch: Vec::new(),
+            drain: Drain::No,
+            config,
+        };
+        machine.set_now(now);
+        machine
+    }
+
+    /// Admits a connection, or returns `None` when there is no room for one.
+    pub fn open(&mut self, now: Now) -> Option<ConnId> {
+        self.set_now(now);
+        let due = now.tick.after_duration(self.config.idle_timeout);
+        let id = self.conns.insert(Conn::new(due))?;
+        self.arm_conn(id);
+        Some(id)
+    }
+
+    /// True when `open` would say no.
+    pub fn is_full(&self) -> bool {
+        self.conns.is_full()
+    }
+
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.set_now(now);
+        match input {
+            Input::Received(id, bytes) => self.received(id, bytes),
+            Input::Sent(id, count) => self.sent(id, count),
+            Input::Blocked(id) => self.blocked(id),
+            Input::Writable(id) => self.unblocked(id),
+            Input::Ended(id) => self.ended(id),
+            Input::HungUp(id) => self.close(id),
+            Input::Event(event) => self.event(event),
+            Input::Drain => self.begin_drain(),
+        }
+    }
+
+    /// Lets the time that has passed have its effect, and lists whoever has something due.
+    pub fn end_turn(&mut self, now: Now) {
+        self.set_now(now);
+        let mut fired = Vec::new();
+        self.wheel.advance(now.tick, &mut fired);
+        for timer in fired {
+            match timer {
+                Timer::Conn(id) => self.conn_due(id),
+                Timer::Run(run) => self.run_due(run),
+                Timer::Drain => self.drain_due(),
+            }
+        }
+        self.spread_news();
+    }
+
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next connection to be written to. It has something unsent.
+    pub fn poll_writable(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.writable.pop_front() {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            conn.listed = false;
+            if !conn.blocked {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// True while `poll_writable` has something to say.
+    pub fn has_writable(&self) -> bool {
+        !self.writable.is_empty()
+    }
+
+    /// What is due to this connection: what must go first, and what follows it.
+    pub fn unsent(&self, id: ConnId) -> [&[u8]; 2] {
+        let Some(conn) = self.conns.get(id) else { return [&[], &[]] };
+        [conn.unsent(), self.lent(conn)]
+    }
+
+    /// Puts a connection that has used up its turn at the end of the list.
+    pub fn yield_turn(&mut self, id: ConnId) {
+        self.list(id);
+    }
+
+    /// How many bytes to read for this connection now. After a zero, wait for `Resume`: an
+    /// edge-triggered poll will not mention those bytes a second time.
+    pub fn appetite(&mut self, id: ConnId) -> usize {
+        let Some(conn) = self.conns.get_mut(id) else { return 0 };
+        let room = match conn.phase {
+            // A body goes to its own buffer, under its own limit.
+            Phase::Body(_) | Phase::Linger { .. } => INBOX_BYTES_MAX,
+            _ => INBOX_BYTES_MAX.saturating_sub(conn.inbox.len()),
+        };
+        conn.full = room == 0;
+        room
+    }
+
+    /// When to call `end_turn` next, if nothing happens before.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.wheel.next()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.runs.counts(self.conns.len())
+    }
+
+    /// What must be true between any two turns; the simulation asks after every one.
+    pub fn check(&self) {
+        for (id, conn) in self.conns.iter() {
+            conn.check();
+            if let Phase::Stream(stream) = &conn.phase {
+                let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+                assert_eq!(run.subscribers.get(stream.index as usize), Some(&id));
+                assert!((run.log.start()..=run.log.end()).contains(&stream.at));
+            }
+            let idle = self.unsent(id).iter().all(|bytes| bytes.is_empty());
+            let awaited = conn.blocked || conn.listed || self.has_news(conn);
+            assert!(idle || awaited, "{id:?} has bytes that nobody will send");
+        }
+        self.runs.check();
+    }
+
+    fn has_news(&self, conn: &Conn) -> bool {
+        match &conn.phase {
+            Phase::Stream(stream) => self.news.contains(&stream.run),
+            _ => false,
+        }
+    }
+
+    fn set_now(&mut self, now: Now) {
+        self.now = now;
+        if now.wall.seconds() != self.date_second {
+            self.date_second = now.wall.seconds();
+            self.date.clear();
+            reply::http_date(now.wall, &mut self.date);
+        }
+    }
+
+    /// Makes sure that the wheel reminds us of this connection by its deadline.
+    fn arm_conn(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let deadline = conn.deadline();
+        if deadline < conn.armed {
+            conn.armed = deadline;
+            self.wheel.insert(deadline, Timer::Conn(id));
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        if self.drain != Drain::No {
+            return;
+        }
+        let until = self.now.tick.after_duration(self.config.drain);
+        self.set_drain(Drain::Grace { until }, until);
+        self.interrupt_queued();
+        self.close_idle();
+        self.drain_on();
+    }
+
+    fn set_drain(&mut self, drain: Drain, until: Tick) {
+        self.drain = drain;
+        self.wheel.insert(until, Timer::Drain);
+    }
+
+    /// Goes on with the drain if nothing holds it up any more.
+    fn drain_on(&mut self) {
+        let runs_ended = self.runs.unfinished() == 0;
+        if runs_ended && matches!(self.drain, Drain::Grace { .. } | Drain::LastWords { .. }) {
+            let until = self.now.tick.after(LINGER_MS);
+            self.set_drain(Drain::Flush { until }, until);
+            self.close_idle();
+        }
+        if matches!(self.drain, Drain::Flush { .. }) && self.conns.is_empty() {
+            self.drain = Drain::Done;
+            self.outputs.push_back(Output::Exit);
+        }
+    }
+
+    fn drain_due(&mut self) {
+        match self.drain {
+            Drain::Grace { until } if until <= self.now.tick => self.end_grace(),
+            Drain::LastWords { until } if until <= self.now.tick => {
+                self.interrupt_all();
+                self.drain_on();
+            }
+            Drain::Flush { until } if until <= self.now.tick => {
+                self.drain = Drain::Done;
+                self.outputs.push_back(Output::Exit);
+            }
+            _ => {}
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.drain != Drain::No
+    }
+}
+
+/// How much of everything there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub conns: usize,
+    pub subscribers: usize,
+    pub queued: usize,
+    pub working: usize,
+    pub finished: usize,
+    pub history_bytes: usize,
+    pub idempotency_keys: usize,
+}

@@ -1,0 +1,135 @@
+//! The answers that do not change, made once, and the one that counts.
+use super::access::Access;
+use super::{Drain, Machine};
+use crate::config::{About, Config, Toolset};
+use crate::limits::IDEMPOTENCY_TTL_MS;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+const PLATFORM: &str = "runwire";
+/// The name by which clients of the Hermes API ask for "whatever is configured".
+const HERMES_MODEL: &str = "hermes-agent";
+
+pub struct Pages {
+    pub health: Vec<u8>,
+    pub capabilities: Vec<u8>,
+    pub models: Vec<u8>,
+    pub toolsets: Vec<u8>,
+    pub skills: Vec<u8>,
+    pub model: String,
+    pub provider: String,
+}
+
+impl Pages {
+    pub fn new(config: &Config, about: About, access: &Access) -> Pages {
+        let version = env!("CARGO_PKG_VERSION");
+        let health = json!({ "status": "ok", "platform": PLATFORM, "version": version });
+        Pages {
+            health: health.to_string().into_bytes(),
+            capabilities: to_json(&capabilities(config, &about, access)),
+            models: to_json(&models(&about)),
+            toolsets: to_json(&list("toolsets", &about.toolsets)),
+            skills: to_json(&list("skills", &[])),
+            model: about.model,
+            provider: about.provider,
+        }
+    }
+
+    /// True for the names that mean the configured model.
+    pub fn is_own_model(&self, name: &str) -> bool {
+        name == self.model || name == HERMES_MODEL
+    }
+}
+
+impl Machine {
+    pub(super) fn health_detailed(&self) -> Vec<u8> {
+        let counts = self.counts();
+        let uptime_s = (self.now.tick.0 - self.started.0) / 1000;
+        let page = json!({
+            "status": "ok",
+            "platform": PLATFORM,
+            "version": env!("CARGO_PKG_VERSION"),
+            "ready": self.drain == Drain::No,
+            "draining": self.drain != Drain::No,
+            "uptime_seconds": uptime_s,
+            "connections": counts.conns,
+            "subscribers": counts.subscribers,
+            "runs": {
+                "queued": counts.queued,
+                "working": counts.working,
+                "finished": counts.finished,
+                "max_working": self.config.max_runs,
+                "max_queued": self.config.max_queue,
+            },
+            "history_bytes": counts.history_bytes,
+            "idempotency_keys": counts.idempotency_keys,
+            "store": { "kind": "memory", "durable": false },
+        });
+        page.to_string().into_bytes()
+    }
+}
+
+fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
+    json!({
+        "object": "hermes.api_server.capabilities",
+        "platform": PLATFORM,
+        "version": env!("CARGO_PKG_VERSION"),
+        "model": about.model,
+        "auth": { "type": "bearer", "required": access.needs_key() },
+        "runtime": { "mode": "server_agent", "tool_execution": "server", "provider": about.provider },
+        "features": {
+            "run_submission": true,
+            "run_status": true,
+            "run_events_sse": true,
+            "run_events_resume": true,
+            "run_stop": true,
+            "run_steer": false,
+            "run_approval_response": false,
+            "approval_events": false,
+            "tool_progress_events": true,
+            "reasoning_streaming": true,
+            "session_resources": false,
+            "runs_idempotency": {
+                "supported": true,
+                "durable": false,
+                "retention_seconds": IDEMPOTENCY_TTL_MS / 1000,
+            },
+            "cors": access.has_cors(),
+            "session_key_header": "X-Hermes-Session-Key",
+            "session_continuity_header": "X-Hermes-Session-Id",
+        },
+        "limits": {
+            "max_body_bytes": config.max_body,
+            "max_working_runs": config.max_runs,
+            "max_queued_runs": config.max_queue,
+        },
+        "warnings": about.warnings,
+        "endpoints": {
+            "health": { "method": "GET", "path": "/health" },
+            "health_detailed": { "method": "GET", "path": "/health/detailed" },
+            "capabilities": { "method": "GET", "path": "/v1/capabilities" },
+            "models": { "method": "GET", "path": "/v1/models" },
+            "toolsets": { "method": "GET", "path": "/v1/toolsets" },
+            "skills": { "method": "GET", "path": "/v1/skills" },
+            "runs": { "method": "POST", "path": "/v1/runs" },
+            "run_status": { "method": "GET", "path": "/v1/runs/{run_id}" },
+            "run_events": { "method": "GET", "path": "/v1/runs/{run_id}/events" },
+            "run_stop": { "method": "POST", "path": "/v1/runs/{run_id}/stop" },
+        },
+    })
+}
+
+/// OpenAI's list form, which model pickers understand.
+fn models(about: &About) -> Value {
+    let model = json!({ "id": about.model, "object": "model", "created": 0, "owned_by": about.provider });
+    json!({ "object": "list", "data": [model] })
+}
+
+/// The same list under `data` and under its own name: clients in the field look for either.
+fn list(name: &str, items: &[Toolset]) -> Value {
+    json!({ "object": "list", "data": items, name: items })
+}
+
+fn to_json(page: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(page).expect("a page of strings and numbers is always JSON")
+}

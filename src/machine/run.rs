@@ -1,0 +1,134 @@
+//! One run as the server knows it: what was asked, how it stands, and all that was said.
+use super::log::Log;
+use crate::event::{Event, Kind};
+use crate::id::{ConnId, RunId};
+use crate::request::Request;
+use crate::time::{Now, Tick, Wall};
+use crate::wire::sse;
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub struct Run {
+    pub request: Arc<Request>,
+    pub status: Status,
+    pub created: Wall,
+    pub updated: Wall,
+    pub log: Log,
+    pub last_event: Option<&'static str>,
+    /// The terminal event, exactly when the run is finished.
+    pub ending: Option<Kind>,
+    pub subscribers: Vec<ConnId>,
+    /// When somebody last read the run, asked about it, or made it.
+    pub touched: Tick,
+    /// When the run began to work.
+    pub started: Tick,
+    /// When the wheel will next remind us of this run.
+    pub armed: Tick,
+    /// Listed to have its news sent at the end of this turn.
+    pub listed: bool,
+    pub idempotency_key: Option<Box<str>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Queued,
+    Running,
+    Stopping,
+    Completed,
+    Failed,
+    Cancelled,
+    Interrupted,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Queued => "queued",
+            Status::Running => "running",
+            Status::Stopping => "stopping",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Cancelled => "cancelled",
+            Status::Interrupted => "interrupted",
+        }
+    }
+
+    /// True while an agent thread has the run.
+    pub fn is_working(self) -> bool {
+        matches!(self, Status::Running | Status::Stopping)
+    }
+
+    pub fn is_finished(self) -> bool {
+        !self.is_working() && self != Status::Queued
+    }
+
+    fn after(kind: &Kind) -> Option<Status> {
+        match kind {
+            Kind::Completed(_) => Some(Status::Completed),
+            Kind::Failed(_) => Some(Status::Failed),
+            Kind::Cancelled(_) => Some(Status::Cancelled),
+            Kind::Interrupted(_) => Some(Status::Interrupted),
+            _ => None,
+        }
+    }
+}
+
+impl Run {
+    pub fn new(request: Arc<Request>, now: Now) -> Run {
+        Run {
+            request,
+            status: Status::Queued,
+            created: now.wall,
+            updated: now.wall,
+            log: Log::default(),
+            last_event: None,
+            ending: None,
+            subscribers: Vec::new(),
+            touched: now.tick,
+            started: now.tick,
+            armed: Tick(u64::MAX),
+            listed: false,
+            idempotency_key: None,
+        }
+    }
+
+    pub fn id(&self) -> RunId {
+        self.request.run_id
+    }
+
+    /// Takes in the next event; the one that ends the run is kept for those who ask later.
+    ///
+    /// `scratch` is where the frame is made.
+    pub fn push(&mut self, event: Event, scratch: &mut Vec<u8>) {
+        assert!(!self.status.is_finished(), "a run spoke after its terminal event");
+        assert_eq!(event.seq, self.log.next_seq(), "a gap in seq");
+        scratch.clear();
+        sse::frame(scratch, self.id(), &event);
+        self.log.push(scratch);
+        self.last_event = Some(event.kind.name());
+        self.updated = self.updated.max(event.at);
+        if let Some(status) = Status::after(&event.kind) {
+            self.log.seal(sse::CLOSED);
+            self.status = status;
+            self.ending = Some(event.kind);
+        }
+    }
+
+    /// Bytes this run holds once it is finished: what counts against `FINISHED_BYTES_MAX`.
+    pub fn bytes(&self) -> usize {
+        let asked: usize = self.request.history.iter().map(|message| message.content.len()).sum();
+        let said = match &self.ending {
+            Some(Kind::Completed(completed)) => completed.output.len(),
+            Some(Kind::Failed(failed)) => failed.output.as_ref().map_or(0, String::len),
+            Some(Kind::Cancelled(cancelled)) => cancelled.output.as_ref().map_or(0, String::len),
+            _ => 0,
+        };
+        size_of::<Run>() + self.log.len() + self.request.input.len() + asked + said
+    }
+
+    pub fn check(&self) {
+        assert_eq!(self.status.is_finished(), self.log.is_sealed());
+        assert_eq!(self.status.is_finished(), self.ending.is_some());
+        assert!(self.created <= self.updated);
+    }
+}

@@ -1,0 +1,220 @@
+//! Subscribers: cursors into a run's log, each at its own pace.
+use super::admit::Manner;
+use super::conn::{Conn, Phase, Stream};
+use super::{Machine, Output};
+use crate::id::{ConnId, RunKey};
+use crate::limits::LINGER_MS;
+use crate::wire::head::Version;
+use crate::wire::{Reject, body, reply, sse};
+
+impl Machine {
+    /// Answers with the run's events after `cursor`, those to come included.
+    pub(super) fn subscribe(
+        &mut self,
+        id: ConnId,
+        key: RunKey,
+        cursor: Option<&str>,
+        manner: &Manner,
+    ) -> Result<(), Reject> {
+        let now = self.now;
+        let run = self.runs.get_mut(key).expect("the caller just found it");
+        run.touched = now.tick;
+        let next_seq = seq_after(cursor, run.log.next_seq())?;
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        if run.log.is_sealed() && next_seq == run.log.next_seq() {
+            reply::empty(&mut conn.outbox, &manner.meta(&self.date), 204, &[]);
+            return Ok(());
+        }
+        let chunked = manner.version == Version::Http11;
+        reply::stream_head(&mut conn.outbox, &manner.meta(&self.date));
+        if manner.head_only {
+            return Ok(());
+        }
+        comment(&mut conn.outbox, chunked, sse::OPEN);
+        let oldest = run.log.oldest_seq();
+        if next_seq < oldest {
+            self.scratch.clear();
+            sse::truncated(&mut self.scratch, run.id(), now.wall, oldest, next_seq);
+            comment(&mut conn.outbox, chunked, &self.scratch);
+        }
+        let at = run.log.place_of(next_seq.max(oldest));
+        let index = run.subscribers.len() as u32;
+        run.subscribers.push(id);
+        self.runs.subscribed();
+        conn.phase = Phase::Stream(Stream { run: key, at, index, chunked, close: manner.close });
+        conn.due = now.tick.after_duration(self.config.keepalive);
+        self.arm_conn(id);
+        self.pump(id);
+        Ok(())
+    }
+
+    /// The part of a run's log that is due to this connection.
+    pub(super) fn lent(&self, conn: &Conn) -> &[u8] {
+        match &conn.phase {
+            Phase::Stream(stream) if stream.chunked => {
+                let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+                run.log.slice(stream.at)
+            }
+            _ => &[],
+        }
+    }
+
+    /// Lists every subscriber of every run that has said something.
+    pub(super) fn spread_news(&mut self) {
+        for key in std::mem::take(&mut self.news) {
+            let Some(run) = self.runs.get_mut(key) else { continue };
+            run.listed = false;
+            // Backwards, because a subscriber that leaves is replaced by the last one.
+            for index in (0..run.subscribers.len()).rev() {
+                let run = self.runs.get(key).expect("a run with news is not forgotten");
+                self.pump(run.subscribers[index]);
+            }
+        }
+    }
+
+    /// Lists a connection to be written, if it has something due and its socket takes it.
+    pub(super) fn list(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if !conn.blocked && !conn.listed {
+            conn.listed = true;
+            self.writable.push_back(id);
+        }
+    }
+
+    /// Takes note that the socket took `count` bytes, and goes on with whatever waited for it.
+    pub(super) fn sent(&mut self, id: ConnId, count: usize) {
+        let now = self.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let of_outbox = count.min(conn.unsent().len());
+        conn.outbox_sent(of_outbox);
+        if let Phase::Stream(stream) = &mut conn.phase {
+            stream.at += (count - of_outbox) as u64;
+            conn.due = now.after_duration(self.config.keepalive);
+        }
+        let conn = self.conns.get(id).expect("it was there a moment ago");
+        let all = conn.unsent().is_empty() && self.lent(conn).is_empty();
+        let conn = self.conns.get_mut(id).expect("it was there a moment ago");
+        conn.ease_stall(now, count, all);
+        if all {
+            self.all_sent(id);
+        }
+    }
+
+    /// Nothing more is due: a stream may be at its end, a closing connection closes.
+    fn all_sent(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        match &conn.phase {
+            Phase::Stream(_) => self.pump(id),
+            Phase::Closing if conn.ended => self.close(id),
+            Phase::Closing => {
+                conn.phase = Phase::Linger { left: crate::limits::LINGER_BYTES_MAX };
+                conn.due = self.now.tick.after(LINGER_MS);
+                self.outputs.push_back(Output::HalfClose(id));
+                self.arm_conn(id);
+                self.resume_reading(id);
+            }
+            Phase::Head { .. } | Phase::Body(_) => self.go_on(id),
+            Phase::Linger { .. } => {}
+        }
+    }
+
+    pub(super) fn blocked(&mut self, id: ConnId) {
+        let now = self.now.tick;
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.blocked = true;
+        conn.begin_stall(now);
+        self.arm_conn(id);
+    }
+
+    pub(super) fn unblocked(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if std::mem::take(&mut conn.blocked) {
+            self.list(id);
+        }
+    }
+
+    /// A stream's time has come: break the silence, unless it is the peer that does not read.
+    pub(super) fn keep_alive(&mut self, id: ConnId) {
+        let now = self.now.tick;
+        let Some(conn) = self.conns.get(id) else { return };
+        let idle = conn.unsent().is_empty() && self.lent(conn).is_empty();
+        let conn = self.conns.get_mut(id).expect("it was there a moment ago");
+        let Phase::Stream(stream) = &conn.phase else { return };
+        conn.due = now.after_duration(self.config.keepalive);
+        if idle {
+            comment(&mut conn.outbox, stream.chunked, sse::KEEPALIVE);
+            self.list(id);
+        }
+        self.arm_conn(id);
+    }
+
+    /// Brings a stream on: lists it if something is due, ends it if all has been sent.
+    fn pump(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Phase::Stream(stream) = &mut conn.phase else { return };
+        let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+        let log = &run.log;
+        if stream.at < log.start() {
+            // What it was about to get is gone. It may come again and be told how much.
+            return self.close(id);
+        }
+        if !stream.chunked && conn.outbox.is_empty() {
+            while conn.outbox.len() < crate::limits::SEGMENT_BYTES_MAX
+                && let Some((frame, next)) = log.frame(stream.at)
+            {
+                conn.outbox.extend_from_slice(frame);
+                stream.at = next;
+            }
+        }
+        let unread = if stream.chunked { log.end() } else { stream.at };
+        if !conn.outbox.is_empty() || stream.at < unread {
+            return self.list(id);
+        }
+        if log.is_sealed() && (stream.at == log.end() || log.frame(stream.at).is_none()) {
+            self.end_stream(id);
+        }
+    }
+
+    fn end_stream(&mut self, id: ConnId) {
+        self.leave(id);
+        let close = match self.conns.get_mut(id).map(|conn| &conn.phase) {
+            Some(Phase::Stream(stream)) => stream.close || self.is_draining(),
+            _ => return,
+        };
+        self.answered(id, close);
+        self.go_on(id);
+    }
+
+    /// Takes a connection off its run's list of subscribers.
+    pub(super) fn leave(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let Phase::Stream(stream) = &conn.phase else { return };
+        let (key, index) = (stream.run, stream.index);
+        let run = self.runs.get_mut(key).expect("a subscriber of a forgotten run");
+        run.subscribers.swap_remove(index as usize);
+        run.touched = self.now.tick;
+        let moved = run.subscribers.get(index as usize).copied();
+        self.runs.unsubscribed();
+        if let Some(moved) = moved.and_then(|moved| self.conns.get_mut(moved))
+            && let Phase::Stream(stream) = &mut moved.phase
+        {
+            stream.index = index;
+        }
+        self.arm_run(key);
+    }
+}
+
+/// The first event a cursor has not seen. `N` means that it has seen all up to `N`, `-1` none.
+fn seq_after(cursor: Option<&str>, next_seq: u64) -> Result<u64, Reject> {
+    let Some(cursor) = cursor else { return Ok(0) };
+    match cursor.parse::<i64>() {
+        Ok(-1) => Ok(0),
+        Ok(seen) if seen >= 0 && (seen as u64) < next_seq => Ok(seen as u64 + 1),
+        _ => Err(Reject::InvalidCursor(cursor.to_owned())),
+    }
+}
+
+fn comment(outbox: &mut Vec<u8>, chunked: bool, bytes: &[u8]) {
+    if chunked { body::chunk(outbox, bytes) } else { outbox.extend_from_slice(bytes) }
+}
+

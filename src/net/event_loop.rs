@@ -1,0 +1,323 @@
+//! poll, tell the machine, do what it says, write what is due. One thread, one page.
+use super::Handle;
+use super::clock::Clock;
+use super::doorbell::Doorbell;
+use super::listener::{self, Accepted};
+use super::sockets::{Sockets, token_of};
+use super::workers::Workers;
+use super::ids;
+use crate::agent::{Agent, Cancel, Job, Secrets};
+use crate::config::Config;
+use crate::event::{Cause, Event, Failed, Kind, Usage};
+use crate::id::{ConnId, RunKey};
+use crate::limits::{EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, WRITE_TURN_BYTES_MAX};
+use crate::machine::{Input, Machine, Output};
+use crate::request::Request;
+use crate::time::{Now, Tick};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+const LISTENER: Token = Token(usize::MAX);
+const DOORBELL: Token = Token(usize::MAX - 1);
+const READY_MAX: usize = 1024;
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// How long accepting pauses when the system has no descriptor to give.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// What other threads tell the loop.
+pub enum News {
+    Event(Event),
+    Drain,
+}
+
+pub struct EventLoop {
+    poll: Poll,
+    listener: TcpListener,
+    doorbell: Arc<Doorbell>,
+    news_out: Sender<News>,
+    news_in: Receiver<News>,
+    workers: Workers,
+    machine: Machine,
+    sockets: Sockets,
+    cancels: BTreeMap<RunKey, Cancel>,
+    /// Sockets that used up their turn, or were told to wait, and may still be readable.
+    again: Vec<ConnId>,
+    /// While set, accepting pauses until then.
+    accept_due: Option<Tick>,
+    buffer: Box<[u8]>,
+    clock: Clock,
+    /// Read once a turn.
+    now: Now,
+    is_over: bool,
+}
+
+impl EventLoop {
+    pub fn bind(mut config: Config, agent: Arc<dyn Agent>) -> io::Result<EventLoop> {
+        let poll = Poll::new()?;
+        let mut listener = listener::bind(config.addr)?;
+        // Port 0 was a wish; what the machine is told is where it really listens.
+        config.addr = listener.local_addr()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let doorbell = Arc::new(Doorbell::new(poll.registry(), DOORBELL)?);
+        let (news_out, news_in) = bounded(EVENTS_QUEUED_MAX);
+        let secrets = Secrets::new(config.secrets.iter().chain(&config.key).cloned());
+        let about = agent.about();
+        let clock = Clock::start();
+        let now = clock.now();
+        Ok(EventLoop {
+            poll,
+            listener,
+            workers: Workers::new(agent, secrets, news_out.clone(), doorbell.clone()),
+            doorbell,
+            news_out,
+            news_in,
+            machine: Machine::new(config, about, ids::source()?, now),
+            sockets: Sockets::default(),
+            cancels: BTreeMap::new(),
+            again: Vec::new(),
+            accept_due: None,
+            buffer: vec![0; READ_BUFFER_BYTES].into(),
+            clock,
+            now,
+            is_over: false,
+        })
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub fn handle(&self) -> Handle {
+        Handle { news: self.news_out.clone(), doorbell: self.doorbell.clone() }
+    }
+
+    pub fn run(mut self) -> io::Result<()> {
+        let mut ready = Events::with_capacity(READY_MAX);
+        while !self.is_over {
+            match self.poll.poll(&mut ready, self.nap()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            self.turn(&ready);
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, ready: &Events) {
+        self.now = self.clock.now();
+        for id in std::mem::take(&mut self.again) {
+            self.read(id, true);
+        }
+        for event in ready {
+            match event.token() {
+                LISTENER => self.accept(),
+                DOORBELL => self.hear_news(),
+                token => self.socket_ready(token, event),
+            }
+        }
+        if self.accept_due.is_some_and(|due| due <= self.now.tick) {
+            self.accept();
+        }
+        self.machine.end_turn(self.now);
+        self.carry_out();
+    }
+
+    /// How long to wait for something to happen.
+    fn nap(&self) -> Option<Duration> {
+        if !self.again.is_empty() || self.machine.has_writable() {
+            return Some(Duration::ZERO);
+        }
+        let due = self.machine.next_due().into_iter().chain(self.accept_due).min()?;
+        // The wheel counts whole milliseconds: without the rounding up, a nap could end just short.
+        let now = self.clock.now().tick;
+        Some(Duration::from_millis(due.0.saturating_sub(now.0)))
+    }
+
+    fn socket_ready(&mut self, token: Token, event: &mio::event::Event) {
+        let Some(id) = self.sockets.find(token) else { return };
+        if event.is_error() || event.is_write_closed() {
+            return self.tell(Input::HungUp(id));
+        }
+        if event.is_writable() {
+            self.tell(Input::Writable(id));
+        }
+        if event.is_readable() {
+            self.read(id, event.is_read_closed());
+        }
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.machine.handle(self.now, input);
+    }
+
+    /// Does all the machine says and writes all that is due, each of which may lead to the other.
+    fn carry_out(&mut self) {
+        let mut late = Vec::new();
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                self.perform(output);
+            }
+            let Some(id) = self.machine.poll_writable() else { break };
+            if !self.write(id) {
+                late.push(id);
+            }
+        }
+        late.into_iter().for_each(|id| self.machine.yield_turn(id));
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            Output::Resume(id) => self.again.push(id),
+            Output::HalfClose(id) => self.half_close(id),
+            Output::Close(id) => self.close(id),
+            Output::Start { run, request } => self.start(run, request),
+            Output::Cancel { run, cause } => self.cancel(run, cause),
+            Output::Exit => self.is_over = true,
+        }
+    }
+
+    fn accept(&mut self) {
+        self.accept_due = None;
+        while !self.machine.is_full() {
+            match listener::accept(&self.listener) {
+                Accepted::Socket(stream) => self.welcome(stream),
+                Accepted::NoneLeft => return,
+                Accepted::Exhausted(_) => break,
+            }
+        }
+        self.accept_due = Some(self.now.tick.after(ACCEPT_PAUSE_MS));
+    }
+
+    fn welcome(&mut self, mut stream: mio::net::TcpStream) {
+        let Some(id) = self.machine.open(self.now) else { return };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        match self.poll.registry().register(&mut stream, token_of(id), both) {
+            Ok(()) => self.sockets.insert(id, stream),
+            Err(_) => self.tell(Input::HungUp(id)),
+        }
+    }
+
+    fn hear_news(&mut self) {
+        self.doorbell.answer();
+        for _ in 0..EVENTS_TURN_MAX {
+            match self.news_in.try_recv() {
+                Ok(News::Event(event)) => self.hear_event(event),
+                Ok(News::Drain) => self.tell(Input::Drain),
+                Err(_) => return,
+            }
+        }
+        // More may be waiting than one turn allows; come back for the rest.
+        self.doorbell.ring();
+    }
+
+    fn hear_event(&mut self, event: Event) {
+        if event.kind.is_terminal() {
+            self.cancels.remove(&event.run);
+        }
+        self.tell(Input::Event(event));
+    }
+
+    /// Reads what there is, within a turn's bounds. A read that does not fill the buffer has
+    /// emptied the socket (epoll(7)), unless the end of the stream is behind it.
+    fn read(&mut self, id: ConnId, may_end: bool) {
+        let mut total = 0;
+        while total < READ_TURN_BYTES_MAX {
+            let room = self.buffer.len().min(self.machine.appetite(id));
+            let Some(stream) = self.sockets.get_mut(id) else { return };
+            if room == 0 {
+                return;
+            }
+            match stream.read(&mut self.buffer[..room]) {
+                Ok(0) => return self.tell(Input::Ended(id)),
+                Ok(count) => {
+                    total += count;
+                    self.machine.handle(self.now, Input::Received(id, &self.buffer[..count]));
+                    if count < room && !may_end {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.tell(Input::HungUp(id)),
+            }
+        }
+        self.again.push(id);
+    }
+
+    /// Writes what is due. Returns false if there is more than one turn allows.
+    fn write(&mut self, id: ConnId) -> bool {
+        let mut total = 0;
+        while total < WRITE_TURN_BYTES_MAX {
+            let Some(stream) = self.sockets.get_mut(id) else { return true };
+            let unsent = self.machine.unsent(id);
+            let written = match unsent {
+                [&[], &[]] => return true,
+                [first, &[]] => stream.write(first),
+                [&[], second] => stream.write(second),
+                [first, second] => {
+                    stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+                }
+            };
+            match written {
+                Ok(count) => {
+                    total += count;
+                    self.tell(Input::Sent(id, count));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.tell(Input::Blocked(id));
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.tell(Input::HungUp(id));
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    fn half_close(&mut self, id: ConnId) {
+        if let Some(stream) = self.sockets.get_mut(id) {
+            // A peer that is gone already will be heard of by the poll.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+
+    fn close(&mut self, id: ConnId) {
+        let Some(mut stream) = self.sockets.remove(id) else { return };
+        // Dropping the socket takes it out of the poll even where this fails.
+        let _ = self.poll.registry().deregister(&mut stream);
+        if self.accept_due.is_some() {
+            self.accept_due = Some(self.now.tick);
+        }
+    }
+
+    fn start(&mut self, key: RunKey, request: Arc<Request>) {
+        let cancel = Cancel::new();
+        self.cancels.insert(key, cancel.clone());
+        if let Err(error) = self.workers.start(Job { key, request, cancel }) {
+            self.hear_event(no_thread(key, self.now, &error));
+        }
+    }
+
+    fn cancel(&self, run: RunKey, cause: Cause) {
+        if let Some(cancel) = self.cancels.get(&run) {
+            cancel.cancel(cause);
+        }
+    }
+}
+
+/// What is said for a run whose thread could not be had.
+fn no_thread(run: RunKey, now: Now, error: &io::Error) -> Event {
+    let error = format!("The server could not start a thread for this run: {error}");
+    let reason = "no_thread";
+    let failed = Failed { error, reason, usage: Usage::default(), output: None };
+    Event { run, seq: 0, at: now.wall, kind: Kind::Failed(Box::new(failed)) }
+}

@@ -29,7 +29,10 @@ fn the_wheel_agrees_with_a_sorted_set() {
             let first = model.first().map(|(due, _)| *due);
             assert_eq!(wheel.next().is_some(), first.is_some(), "seed {seed} at {now:?}");
             assert!(wheel.next() <= first, "seed {seed} at {now:?}: a reminder would come late");
-            assert!(wheel.next().is_none_or(|next| next >= now), "seed {seed}: a nap into the past");
+            assert!(
+                wheel.next().is_none_or(|next| next >= now),
+                "seed {seed}: a nap into the past"
+            );
         }
     }
 }

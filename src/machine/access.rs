@@ -57,7 +57,7 @@ impl Access {
         if self.cors(head).is_some() || is_same_origin(origin, head.host) {
             return Ok(());
         }
-        Err(Reject::OriginNotAllowed)
+        Err(Reject::OriginNotAllowed(origin.to_owned()))
     }
 
     pub fn check_key(&self, head: &Head<'_>) -> Result<(), Reject> {
@@ -66,7 +66,7 @@ impl Access {
         if same_bytes(key.as_bytes(), shown.as_bytes()) {
             return Ok(());
         }
-        Err(Reject::Unauthorized)
+        Err(Reject::AuthFailed)
     }
 
     /// An entry without a port allows every port.
@@ -99,7 +99,9 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
         || address.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
         || name.starts_with('[')
-            && address.parse::<Ipv6Addr>().is_ok_and(|ip| IpAddr::V6(ip).to_canonical().is_loopback())
+            && address
+                .parse::<Ipv6Addr>()
+                .is_ok_and(|ip| IpAddr::V6(ip).to_canonical().is_loopback())
 }
 
 /// `name:port`, `[v6]:port` or either without a port: the part before the port.

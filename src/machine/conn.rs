@@ -38,14 +38,18 @@ pub struct Conn {
 #[derive(Debug)]
 pub enum Phase {
     /// Between requests, or within a head.
-    Head { begun: bool },
+    Head {
+        begun: bool,
+    },
     /// A head was accepted; its body is coming.
     Body(Box<Body>),
     Stream(Stream),
     /// Nothing more will be answered; close when the outbox is empty.
     Closing,
     /// All is said; what still comes is thrown away until the peer hangs up.
-    Linger { left: usize },
+    Linger {
+        left: usize,
+    },
 }
 
 /// A subscriber: a cursor into its run's log.
@@ -103,8 +107,7 @@ impl Body {
     /// True each time another `BODY_PACE_BYTES` have come: the sender has earned more time.
     pub fn earns_time(&mut self, count: usize) -> bool {
         let earned = count as u64 >= self.pace_left;
-        self.pace_left =
-            if earned { BODY_PACE_BYTES } else { self.pace_left - count as u64 };
+        self.pace_left = if earned { BODY_PACE_BYTES } else { self.pace_left - count as u64 };
         earned
     }
 

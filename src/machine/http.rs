@@ -8,6 +8,8 @@ use crate::time::Tick;
 use crate::wire::head::{self, Framing, Head, Method};
 use crate::wire::{Reject, reply};
 
+const ENDS_EARLY: &str = "The request ends before its end; send all of it.";
+
 /// What a step with the received bytes came to.
 enum Step {
     /// This many bytes were used up, and there may be more in the rest.
@@ -81,6 +83,7 @@ impl Machine {
 
     fn step(&mut self, id: ConnId, bytes: &[u8]) -> Step {
         let Some(conn) = self.conns.get_mut(id) else { return Step::Used(bytes.len()) };
+        let takes_requests = conn.takes_requests();
         match &mut conn.phase {
             Phase::Linger { left } if bytes.len() < *left => {
                 *left -= bytes.len();
@@ -91,7 +94,7 @@ impl Machine {
                 Step::Used(bytes.len())
             }
             Phase::Closing => Step::Used(bytes.len()),
-            _ if !conn.takes_requests() => Step::Wait,
+            _ if !takes_requests => Step::Wait,
             Phase::Head { .. } => self.read_head(id, bytes),
             Phase::Body(_) => self.read_body(id, bytes),
             Phase::Stream(_) => Step::Wait,
@@ -209,7 +212,7 @@ impl Machine {
         let manner = &admitted.manner;
         if admitted.method == Method::Options {
             let conn = self.conns.get_mut(id).expect("the caller just used it");
-            reply::preflight(&mut conn.outbox, &manner.meta(&self.date), admitted.route.allow());
+            reply::preflight(&mut conn.outbox, &manner.meta(&self.date));
             return Ok(());
         }
         match &admitted.route {
@@ -303,7 +306,7 @@ impl Machine {
             Phase::Head { begun: false } => self.close(id),
             Phase::Head { .. } | Phase::Body(_) => {
                 let manner = conn.manner();
-                self.refuse(id, manner, &Reject::BadRequest("the request ends early"));
+                self.refuse(id, manner, &Reject::Malformed(ENDS_EARLY));
             }
             _ => {}
         }
@@ -326,7 +329,7 @@ impl Machine {
             Phase::Stream(_) => self.keep_alive(id),
             Phase::Head { begun: true } | Phase::Body(_) => {
                 let manner = conn.manner();
-                self.refuse(id, manner, &Reject::TooSlow);
+                self.refuse(id, manner, &Reject::RequestTimeout);
             }
             Phase::Head { begun: false } if !conn.unsent().is_empty() => {
                 conn.due = now.after_duration(self.config.idle_timeout);
@@ -355,4 +358,3 @@ impl Machine {
         }
     }
 }
-

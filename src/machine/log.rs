@@ -119,10 +119,6 @@ impl Log {
         (self.end() - self.start()) as usize
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.next_seq == 0
-    }
-
     fn segment(&self, ends_after: impl Fn(&Segment) -> bool) -> &Segment {
         let index = self.older.partition_point(|segment| !ends_after(segment));
         self.older.get(index).unwrap_or(&self.last)
@@ -144,7 +140,8 @@ impl Chunk {
         let digits = bytes.iter().take_while(|byte| **byte != b'\r');
         let digit = |byte: &u8| (*byte as char).to_digit(16).expect("the log writes hex sizes");
         let size = digits.fold(0, |size, byte| size * 16 + digit(byte) as usize);
-        let start = bytes.iter().position(|b| *b == b'\n').expect("the log ends its size lines") + 1;
+        let start =
+            bytes.iter().position(|b| *b == b'\n').expect("the log ends its size lines") + 1;
         Chunk { payload: start..start + size, end: start + size + 2 }
     }
 }

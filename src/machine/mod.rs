@@ -61,9 +61,15 @@ pub enum Output {
     HalfClose(ConnId),
     Close(ConnId),
     /// Have an agent thread work on this run.
-    Start { run: RunKey, request: Arc<Request> },
+    Start {
+        run: RunKey,
+        request: Arc<Request>,
+    },
     /// Tell that thread that the run is over. Its terminal event must still come.
-    Cancel { run: RunKey, cause: Cause },
+    Cancel {
+        run: RunKey,
+        cause: Cause,
+    },
     /// The drain is complete: every reader has been told.
     Exit,
 }
@@ -106,11 +112,17 @@ enum Timer {
 enum Drain {
     No,
     /// Working runs may end by themselves.
-    Grace { until: Tick },
+    Grace {
+        until: Tick,
+    },
     /// They have been cancelled and may say a last word.
-    LastWords { until: Tick },
+    LastWords {
+        until: Tick,
+    },
     /// All runs have ended; readers are being told.
-    Flush { until: Tick },
+    Flush {
+        until: Tick,
+    },
     Done,
 }
 

@@ -121,7 +121,8 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
 
 /// OpenAI's list form, which model pickers understand.
 fn models(about: &About) -> Value {
-    let model = json!({ "id": about.model, "object": "model", "created": 0, "owned_by": about.provider });
+    let model =
+        json!({ "id": about.model, "object": "model", "created": 0, "owned_by": about.provider });
     json!({ "object": "list", "data": [model] })
 }
 

@@ -5,9 +5,7 @@ use super::{Counts, Drain, Machine, Output, Timer};
 use crate::config::OnOrphan;
 use crate::event::{Cancelled, Cause, Event, Interrupted, Kind, Usage};
 use crate::id::{ConnId, RunId, RunKey};
-use crate::limits::{
-    DRAIN_LAST_WORD_MS, FINISHED_BYTES_MAX, HEADER_ID_BYTES_MAX, IDEMPOTENCY_TTL_MS,
-};
+use crate::limits::{DRAIN_LAST_WORD_MS, FINISHED_BYTES_MAX, IDEMPOTENCY_TTL_MS};
 use crate::request::{Message, Request};
 use crate::slab::Slab;
 use crate::time::Tick;
@@ -86,13 +84,12 @@ impl Runs {
     }
 
     pub fn check(&self) {
-        let count = |is: fn(Status) -> bool| {
-            self.table.iter().filter(|(_, run)| is(run.status)).count()
-        };
+        let count =
+            |is: fn(Status) -> bool| self.table.iter().filter(|(_, run)| is(run.status)).count();
         assert_eq!(self.queue.len(), count(|status| status == Status::Queued));
         assert_eq!(self.working, count(Status::is_working));
         assert_eq!(self.by_id.len(), self.table.len());
-        let subscribers = self.table.iter().map(|(_, run)| run.subscribers.len()).sum();
+        let subscribers: usize = self.table.iter().map(|(_, run)| run.subscribers.len()).sum();
         assert_eq!(self.subscribers, subscribers);
         let finished = self.table.iter().filter(|(_, run)| run.status.is_finished());
         assert_eq!(self.finished_bytes, finished.map(|(_, run)| run.bytes()).sum::<usize>());
@@ -177,7 +174,7 @@ impl Machine {
             && let Some((run, known)) = self.runs.by_idempotency_key.get(key)
         {
             if *known != fingerprint {
-                return Err(Reject::IdempotencyConflict);
+                return Err(Reject::IdempotencyKeyConflict);
             }
             let run = *run;
             self.accepted(id, admitted, run, true);
@@ -206,8 +203,7 @@ impl Machine {
         let run_id = run.id();
         let name = run_id.to_string();
         let status = if replayed { run.status.name() } else { "started" };
-        let page =
-            Accepted { run_id: &name, status, replayed, response_id: run_id.response_id() };
+        let page = Accepted { run_id: &name, status, replayed, response_id: run_id.response_id() };
         let location = format!("/v1/runs/{name}");
         let mut extra = vec![("Location", location.as_str())];
         if replayed {
@@ -279,8 +275,8 @@ impl Machine {
             run.status = Status::Running;
             run.started = self.now.tick;
             run.updated = run.updated.max(self.now.wall);
-            self.runs.working += 1;
             let request = run.request.clone();
+            self.runs.working += 1;
             self.outputs.push_back(Output::Start { run: key, request });
             self.arm_run(key);
         }
@@ -489,7 +485,8 @@ impl Machine {
     /// Forgets the longest finished runs that nobody reads, until the rest fits.
     fn forget_for_room(&mut self) {
         let mut looked_at = 0;
-        while self.runs.finished_bytes > FINISHED_BYTES_MAX && looked_at < self.runs.finished.len() {
+        while self.runs.finished_bytes > FINISHED_BYTES_MAX && looked_at < self.runs.finished.len()
+        {
             let Some(key) = self.runs.finished.pop_front() else { return };
             match self.runs.get(key) {
                 Some(run) if run.subscribers.is_empty() && !run.listed => self.forget(key),
@@ -518,22 +515,20 @@ fn output_of(run: &Run) -> Option<&str> {
 
 /// The session a header names: its id before its key. `None` when there is no such header.
 fn session_header(admitted: &Admitted) -> Result<Option<&str>, Reject> {
-    for value in [&admitted.session_key, &admitted.session_id].into_iter().flatten() {
-        if value.len() > HEADER_ID_BYTES_MAX || value.chars().any(char::is_control) {
-            return Err(Reject::InvalidSessionKey);
-        }
+    let headers = [
+        (&admitted.session_key, "X-Hermes-Session-Key"),
+        (&admitted.session_id, "X-Hermes-Session-Id"),
+    ];
+    for (value, name) in headers {
+        value.as_deref().map_or(Ok(()), |value| submit::header_id(value, name))?;
     }
     let named = admitted.session_id.as_deref().or(admitted.session_key.as_deref());
     Ok(named.filter(|name| !name.is_empty()))
 }
 
 fn idempotency_key(admitted: &Admitted) -> Result<Option<&str>, Reject> {
-    let Some(key) = admitted.idempotency_key.as_deref() else { return Ok(None) };
-    let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-    if key.is_empty() || key.len() >= HEADER_ID_BYTES_MAX || !visible {
-        return Err(Reject::InvalidIdempotencyKey);
-    }
-    Ok(Some(key))
+    let key = admitted.idempotency_key.as_deref();
+    key.map_or(Ok(()), submit::idempotency_key).map(|()| key)
 }
 
 fn to_json(page: &impl Serialize) -> Vec<u8> {

@@ -210,11 +210,10 @@ fn seq_after(cursor: Option<&str>, next_seq: u64) -> Result<u64, Reject> {
     match cursor.parse::<i64>() {
         Ok(-1) => Ok(0),
         Ok(seen) if seen >= 0 && (seen as u64) < next_seq => Ok(seen as u64 + 1),
-        _ => Err(Reject::InvalidCursor(cursor.to_owned())),
+        _ => Err(Reject::InvalidCursor),
     }
 }
 
 fn comment(outbox: &mut Vec<u8>, chunked: bool, bytes: &[u8]) {
     if chunked { body::chunk(outbox, bytes) } else { outbox.extend_from_slice(bytes) }
 }
-

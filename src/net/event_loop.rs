@@ -5,12 +5,14 @@ use super::doorbell::Doorbell;
 use super::listener::{self, Accepted};
 use super::sockets::{Sockets, token_of};
 use super::workers::Workers;
-use super::ids;
+use super::{ids, notice};
 use crate::agent::{Agent, Cancel, Job, Secrets};
 use crate::config::Config;
 use crate::event::{Cause, Event, Failed, Kind, Usage};
 use crate::id::{ConnId, RunKey};
-use crate::limits::{EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, WRITE_TURN_BYTES_MAX};
+use crate::limits::{
+    EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, WRITE_TURN_BYTES_MAX,
+};
 use crate::machine::{Input, Machine, Output};
 use crate::request::Request;
 use crate::time::{Now, Tick};
@@ -188,7 +190,10 @@ impl EventLoop {
             match listener::accept(&self.listener) {
                 Accepted::Socket(stream) => self.welcome(stream),
                 Accepted::NoneLeft => return,
-                Accepted::Exhausted(_) => break,
+                Accepted::Exhausted(error) => {
+                    notice::warn(format_args!("accepting pauses: {error}"));
+                    break;
+                }
             }
         }
         self.accept_due = Some(self.now.tick.after(ACCEPT_PAUSE_MS));

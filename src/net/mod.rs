@@ -5,6 +5,7 @@ mod doorbell;
 mod event_loop;
 mod ids;
 mod listener;
+mod notice;
 mod sockets;
 mod workers;
 

@@ -1,4 +1,7 @@
 //! Who says the next turn: a conversation in, a turn out, its text piece by piece.
+#[cfg(feature = "llm")]
+pub mod openai;
+
 use super::{Cancel, Ending};
 use crate::event::Usage;
 use crate::request::Content;

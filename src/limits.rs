@@ -6,10 +6,14 @@ pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1024;
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Headers in one request.
 pub const HEADERS_MAX: usize = 64;
+/// Empty lines before a request line, where RFC 9112 §2.2 asks to overlook at least one.
+pub const LEADING_LINES_MAX: usize = 4;
 /// Bytes of request body, unless `--max-body` says otherwise. A longer body is refused with 413.
 pub const BODY_BYTES_MAX: usize = 10_000_000;
 /// Bytes of chunk framing (size lines, extensions, line ends) beyond what the payload has earned.
 pub const CHUNK_OVERHEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of chunk framing that each byte of payload earns: chunks of two bytes may go on for ever.
+pub const CHUNK_OVERHEAD_EARNED: usize = 4;
 /// Bytes of trailer section after a chunked body.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// Values (scalars, lists, objects) in one JSON body: what bounds its size once it is taken apart.

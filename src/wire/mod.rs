@@ -1,1 +1,17 @@
 //! Bytes in, values out; values in, bytes out. No sockets, no clock, no memory of the past.
+//!
+//! Every parser gives one of three answers: `Ok(Some)`, `Ok(None)` for "not yet", `Err(reason)`;
+//! and the same answer however the bytes are cut.
+pub mod body;
+mod cuts;
+mod digits;
+pub mod head;
+pub mod json;
+mod reject;
+mod reject_text;
+pub mod reply;
+pub mod sse;
+mod sse_decoder;
+pub mod submit;
+
+pub use reject::{Lacks, Reject};

@@ -1,0 +1,243 @@
+//! Why a request is refused: each reason has one status, one stable code and one plain sentence.
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// A peer's mistake, or a reason of ours to send it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// Not HTTP as RFC 9112 has it. Says what is wrong and what to send instead.
+    Malformed(&'static str),
+    /// A header that may appear once appears twice.
+    HeaderTwice(&'static str),
+    /// The body is not JSON; says why and where.
+    InvalidJson(String),
+    /// The body is JSON, but not an object.
+    InvalidBody,
+    MissingInput,
+    /// Nothing in `input` for the agent to answer.
+    NoUserText,
+    /// Element `index` of a list `input` is not a message.
+    InputEntry {
+        index: usize,
+        lacks: Lacks,
+    },
+    HistoryNotList,
+    /// Entry `index` of `conversation_history` is not a message.
+    HistoryEntry {
+        index: usize,
+        lacks: Lacks,
+    },
+    /// A field of the body has the wrong type; `wants` is what it must be.
+    FieldType {
+        field: &'static str,
+        wants: &'static str,
+    },
+    UnknownProvider(String),
+    InvalidIdempotencyKey,
+    /// A session key or id, from a header or the body; carries the name of the field.
+    InvalidSessionKey(&'static str),
+    InvalidCursor,
+    InvalidSteerInput,
+    InvalidApprovalChoice,
+    InvalidApprovalRequest,
+    AuthFailed,
+    /// Carries the origin that was refused.
+    OriginNotAllowed(String),
+    /// Carries the scope the key would need.
+    InsufficientScope(&'static str),
+    /// No such path.
+    NotFound,
+    RunNotFound(String),
+    PreviousResponseNotFound(String),
+    MethodNotAllowed {
+        allow: &'static str,
+    },
+    RequestTimeout,
+    IdempotencyKeyConflict,
+    RunNotAcceptingSteer,
+    ApprovalNotPending,
+    ApprovalNotActive,
+    /// `max` is the limit in bytes.
+    BodyTooLarge {
+        max: usize,
+    },
+    UnsupportedMediaType,
+    /// Carries the host that was asked for.
+    HostNotAllowed(String),
+    UriTooLong,
+    HeadersTooLarge,
+    TooManyRuns {
+        retry_after_s: u64,
+    },
+    Draining {
+        retry_after_s: u64,
+    },
+    StoreUnavailable,
+}
+
+/// What keeps a list element from being a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    /// It is not an object.
+    Object,
+    Role,
+    Content,
+    /// Its content holds a part that is neither text nor an image.
+    Part(usize),
+}
+
+impl Reject {
+    pub fn status(&self) -> u16 {
+        match self {
+            Reject::Malformed(_)
+            | Reject::HeaderTwice(_)
+            | Reject::InvalidJson(_)
+            | Reject::InvalidBody
+            | Reject::MissingInput
+            | Reject::NoUserText
+            | Reject::InputEntry { .. }
+            | Reject::HistoryNotList
+            | Reject::HistoryEntry { .. }
+            | Reject::FieldType { .. }
+            | Reject::UnknownProvider(_)
+            | Reject::InvalidIdempotencyKey
+            | Reject::InvalidSessionKey(_)
+            | Reject::InvalidCursor
+            | Reject::InvalidSteerInput
+            | Reject::InvalidApprovalChoice
+            | Reject::InvalidApprovalRequest => 400,
+            Reject::AuthFailed => 401,
+            Reject::OriginNotAllowed(_) | Reject::InsufficientScope(_) => 403,
+            Reject::NotFound | Reject::RunNotFound(_) | Reject::PreviousResponseNotFound(_) => 404,
+            Reject::MethodNotAllowed { .. } => 405,
+            Reject::RequestTimeout => 408,
+            Reject::IdempotencyKeyConflict
+            | Reject::RunNotAcceptingSteer
+            | Reject::ApprovalNotPending
+            | Reject::ApprovalNotActive => 409,
+            Reject::BodyTooLarge { .. } => 413,
+            Reject::UriTooLong => 414,
+            Reject::UnsupportedMediaType => 415,
+            Reject::HostNotAllowed(_) => 421,
+            Reject::TooManyRuns { .. } => 429,
+            Reject::HeadersTooLarge => 431,
+            Reject::Draining { .. } => 503,
+            Reject::StoreUnavailable => 507,
+        }
+    }
+
+    /// The stable code for programs; some old refusals have none.
+    pub fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Reject::InvalidJson(_)
+            | Reject::MissingInput
+            | Reject::NoUserText
+            | Reject::InputEntry { .. }
+            | Reject::HistoryNotList
+            | Reject::HistoryEntry { .. }
+            | Reject::FieldType { .. } => return None,
+            Reject::Malformed(_) | Reject::HeaderTwice(_) => "bad_request",
+            Reject::InvalidBody => "invalid_body",
+            Reject::UnknownProvider(_) => "unknown_provider",
+            Reject::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Reject::InvalidSessionKey(_) => "invalid_session_key",
+            Reject::InvalidCursor => "invalid_cursor",
+            Reject::InvalidSteerInput => "invalid_steer_input",
+            Reject::InvalidApprovalChoice => "invalid_approval_choice",
+            Reject::InvalidApprovalRequest => "invalid_approval_request",
+            Reject::AuthFailed => "gateway_auth_failed",
+            Reject::OriginNotAllowed(_) => "origin_not_allowed",
+            Reject::InsufficientScope(_) => "insufficient_scope",
+            Reject::NotFound => "not_found",
+            Reject::RunNotFound(_) => "run_not_found",
+            Reject::PreviousResponseNotFound(_) => "previous_response_not_found",
+            Reject::MethodNotAllowed { .. } => "method_not_allowed",
+            Reject::RequestTimeout => "request_timeout",
+            Reject::IdempotencyKeyConflict => "idempotency_key_conflict",
+            Reject::RunNotAcceptingSteer => "run_not_accepting_steer",
+            Reject::ApprovalNotPending => "approval_not_pending",
+            Reject::ApprovalNotActive => "approval_not_active",
+            Reject::BodyTooLarge { .. } => "body_too_large",
+            Reject::UriTooLong => "uri_too_long",
+            Reject::UnsupportedMediaType => "unsupported_media_type",
+            Reject::HostNotAllowed(_) => "host_not_allowed",
+            Reject::TooManyRuns { .. } => "rate_limit_exceeded",
+            Reject::HeadersTooLarge => "headers_too_large",
+            Reject::Draining { .. } => "gateway_draining",
+            Reject::StoreUnavailable => "store_unavailable",
+        })
+    }
+
+    /// The family of the error, as clients of this API know it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Reject::AuthFailed => "gateway_auth_error",
+            Reject::TooManyRuns { .. } => "rate_limit_error",
+            Reject::StoreUnavailable => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    /// The field of the body that is to blame.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            Reject::MissingInput | Reject::NoUserText | Reject::InputEntry { .. } => Some("input"),
+            Reject::HistoryNotList | Reject::HistoryEntry { .. } => Some("conversation_history"),
+            Reject::FieldType { field, .. } => Some(field),
+            Reject::UnknownProvider(_) => Some("provider"),
+            Reject::PreviousResponseNotFound(_) => Some("previous_response_id"),
+            _ => None,
+        }
+    }
+
+    /// For people: what is wrong, and what to change.
+    pub fn message(&self) -> Cow<'static, str> {
+        super::reject_text::message(self)
+    }
+
+    /// True if nothing after this request can be trusted to be one, or if what is left of it is
+    /// not worth reading: the connection ends with this reply.
+    pub fn closes(&self) -> bool {
+        matches!(
+            self,
+            Reject::Malformed(_)
+                | Reject::HeaderTwice(_)
+                | Reject::RequestTimeout
+                | Reject::BodyTooLarge { .. }
+                | Reject::UriTooLong
+                | Reject::HeadersTooLarge
+        )
+    }
+
+    /// Seconds after which trying again makes sense.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Reject::TooManyRuns { retry_after_s } | Reject::Draining { retry_after_s } => {
+                Some(*retry_after_s)
+            }
+            _ => None,
+        }
+    }
+
+    /// The error object of the wire.
+    pub fn body(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Error<'a>,
+        }
+        #[derive(Serialize)]
+        struct Error<'a> {
+            message: &'a str,
+            r#type: &'a str,
+            param: Option<&'a str>,
+            code: Option<&'a str>,
+        }
+        let error = Error {
+            message: &self.message(),
+            r#type: self.kind(),
+            param: self.param(),
+            code: self.code(),
+        };
+        serde_json::to_vec(&Body { error }).expect("strings are always JSON")
+    }
+}

@@ -1,0 +1,229 @@
+//! The body of `POST /v1/runs`: checked, and taken apart into what was said and what was asked.
+use super::{Lacks, Reject, json};
+use crate::limits::HEADER_ID_BYTES_MAX;
+use crate::request::{Content, Message, Part};
+use serde_json::{Map, Value};
+
+/// What a client asks for, before anything is looked up. `null` and `""` count as not given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// The user's turn; has text or an image.
+    pub input: Content,
+    /// All but the last element of `input`, if it was a list.
+    pub earlier: Vec<Message>,
+    /// `conversation_history`; an empty list counts as not given.
+    pub history: Option<Vec<Message>>,
+    pub instructions: Option<String>,
+    pub previous_response_id: Option<String>,
+    /// At most 256 bytes, without control characters.
+    pub session_id: Option<String>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    pub model_options: Map<String, Value>,
+}
+
+/// Reads the body of a submission. Unknown fields are ignored.
+///
+/// # Errors
+/// `InvalidJson`, `InvalidBody`, `MissingInput`, `NoUserText`, `InputEntry`, `HistoryNotList`,
+/// `HistoryEntry`, `FieldType`, `InvalidSessionKey`: the first that applies, in that order but for
+/// the last two.
+pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
+    let value = json::parse(body).map_err(|error| Reject::InvalidJson(error.to_string()))?;
+    let Value::Object(mut body) = value else { return Err(Reject::InvalidBody) };
+    let (input, earlier) = input(body.remove("input").unwrap_or_default())?;
+    Ok(Submission {
+        input,
+        earlier,
+        history: history(body.remove("conversation_history").unwrap_or_default())?,
+        instructions: string(&mut body, "instructions")?,
+        previous_response_id: string(&mut body, "previous_response_id")?,
+        session_id: session_id(&mut body)?,
+        model: string(&mut body, "model")?,
+        provider: string(&mut body, "provider")?,
+        model_options: object(&mut body, "model_options")?,
+    })
+}
+
+/// Checks a session's key or id; `field` is where it stood.
+///
+/// # Errors
+/// `InvalidSessionKey` if it has more than `HEADER_ID_BYTES_MAX` bytes or control characters.
+pub fn header_id(value: &str, field: &'static str) -> Result<(), Reject> {
+    if value.len() > HEADER_ID_BYTES_MAX || value.chars().any(char::is_control) {
+        return Err(Reject::InvalidSessionKey(field));
+    }
+    Ok(())
+}
+
+/// Checks an Idempotency-Key.
+///
+/// # Errors
+/// `InvalidIdempotencyKey` unless it has 1 to 255 visible ASCII characters.
+pub fn idempotency_key(value: &str) -> Result<(), Reject> {
+    if value.is_empty()
+        || value.len() >= HEADER_ID_BYTES_MAX
+        || !value.bytes().all(|b| b.is_ascii_graphic())
+    {
+        return Err(Reject::InvalidIdempotencyKey);
+    }
+    Ok(())
+}
+
+/// The user's turn, and the messages before it.
+fn input(value: Value) -> Result<(Content, Vec<Message>), Reject> {
+    let (input, earlier) = match value {
+        Value::Null => return Err(Reject::MissingInput),
+        Value::String(text) if text.is_empty() => return Err(Reject::MissingInput),
+        Value::Array(list) if list.is_empty() => return Err(Reject::MissingInput),
+        Value::String(text) => (Content::Text(text), Vec::new()),
+        Value::Array(list) => last_turn(list)?,
+        _ => {
+            let wants = "a string or a list of messages";
+            return Err(Reject::FieldType { field: "input", wants });
+        }
+    };
+    if says_nothing(&input) { Err(Reject::NoUserText) } else { Ok((input, earlier)) }
+}
+
+fn last_turn(list: Vec<Value>) -> Result<(Content, Vec<Message>), Reject> {
+    let mut messages = messages(list, |index, lacks| Reject::InputEntry { index, lacks })?;
+    match messages.pop() {
+        Some(last) if last.role == "user" => Ok((last.content, messages)),
+        _ => Err(Reject::NoUserText),
+    }
+}
+
+/// True if there is neither text nor an image to answer.
+fn says_nothing(content: &Content) -> bool {
+    let blank = |text: &String| text.trim().is_empty();
+    match content {
+        Content::Text(text) => blank(text),
+        Content::Parts(parts) => {
+            parts.iter().all(|part| matches!(part, Part::Text(text) if blank(text)))
+        }
+    }
+}
+
+fn history(value: Value) -> Result<Option<Vec<Message>>, Reject> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Array(list) if list.is_empty() => Ok(None),
+        Value::Array(list) => {
+            messages(list, |index, lacks| Reject::HistoryEntry { index, lacks }).map(Some)
+        }
+        _ => Err(Reject::HistoryNotList),
+    }
+}
+
+fn messages(
+    list: Vec<Value>,
+    blame: impl Fn(usize, Lacks) -> Reject,
+) -> Result<Vec<Message>, Reject> {
+    let numbered = list.into_iter().enumerate();
+    numbered.map(|(i, entry)| message(entry).map_err(|lacks| blame(i, lacks))).collect()
+}
+
+fn message(entry: Value) -> Result<Message, Lacks> {
+    let Value::Object(mut entry) = entry else { return Err(Lacks::Object) };
+    let role = match entry.remove("role") {
+        Some(Value::String(role)) if !role.is_empty() => role,
+        _ => return Err(Lacks::Role),
+    };
+    let content = match entry.remove("content") {
+        Some(Value::String(text)) => Content::Text(text),
+        Some(Value::Array(list)) => {
+            let parts = list.into_iter().enumerate();
+            let parts = parts.map(|(i, value)| part(value).ok_or(Lacks::Part(i)));
+            Content::Parts(parts.collect::<Result<_, _>>()?)
+        }
+        _ => return Err(Lacks::Content),
+    };
+    Ok(Message { role, content })
+}
+
+/// Reads a part in either of the two forms that are in use: that of chat completions and that of
+/// responses.
+fn part(value: Value) -> Option<Part> {
+    let Value::Object(mut part) = value else { return None };
+    match part.get("type")?.as_str()? {
+        "text" | "input_text" | "output_text" => take_string(&mut part, "text").map(Part::Text),
+        "image_url" | "input_image" => {
+            let mut detail = take_string(&mut part, "detail");
+            let url = match part.remove("image_url")? {
+                Value::String(url) => url,
+                Value::Object(mut image) => {
+                    detail = take_string(&mut image, "detail").or(detail);
+                    take_string(&mut image, "url")?
+                }
+                _ => return None,
+            };
+            is_image_address(&url).then_some(Part::Image { url, detail })
+        }
+        _ => None,
+    }
+}
+
+/// A model must not be sent to read the files of its own host.
+fn is_image_address(url: &str) -> bool {
+    let begins = |scheme: &str| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    begins("https://") || begins("http://") || begins("data:image/")
+}
+
+fn take_string(object: &mut Map<String, Value>, field: &str) -> Option<String> {
+    match object.remove(field) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn string(body: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, Reject> {
+    match body.remove(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Reject::FieldType { field, wants: "a string" }),
+    }
+}
+
+fn session_id(body: &mut Map<String, Value>) -> Result<Option<String>, Reject> {
+    let id = string(body, "session_id")?;
+    if let Some(id) = &id {
+        header_id(id, "session_id")?;
+    }
+    Ok(id)
+}
+
+fn object(
+    body: &mut Map<String, Value>,
+    field: &'static str,
+) -> Result<Map<String, Value>, Reject> {
+    match body.remove(field) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object),
+        Some(_) => Err(Reject::FieldType { field, wants: "an object" }),
+    }
+}
+
+/// Nothing panics, what is taken is JSON, and what it holds keeps its promises.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    let answer = parse(bytes);
+    assert_eq!(answer, parse(bytes));
+    match answer {
+        Ok(submission) => {
+            let plain: Value = serde_json::from_slice(bytes).expect("what is taken is JSON");
+            assert!(plain.is_object());
+            assert!(!says_nothing(&submission.input));
+            assert!(submission.session_id.is_none_or(|id| header_id(&id, "").is_ok()));
+            assert!(submission.history.is_none_or(|history| !history.is_empty()));
+        }
+        Err(reject) => {
+            assert_eq!(reject.status(), 400);
+            let body: Value = serde_json::from_slice(&reject.body()).expect("a refusal is JSON");
+            assert!(body["error"]["message"].as_str().is_some_and(|text| text.len() < 1000));
+        }
+    }
+}

@@ -1,4 +1,6 @@
 //! Who says the next turn: a conversation in, a turn out, its text piece by piece.
+pub mod builtin;
+
 use super::{Cancel, Ending};
 use crate::event::Usage;
 use crate::request::Content;

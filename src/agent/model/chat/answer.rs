@@ -1,17 +1,17 @@
 //! A model's answer, put together from its bytes: a stream of chunks, or one whole completion.
 use super::Complaint;
 use super::calls::{Calls, TooMany};
-use crate::wire::sse::{Decoder, TooLong};
 use crate::agent::Ending;
 use crate::agent::model::{Finish, Piece, Turn};
 use crate::agent::text::preview;
 use crate::event::Usage;
+use crate::wire::sse::Decoder;
 use serde_json::Value;
 
 /// Bytes of text, reasoning and tool calls in one turn.
 pub const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bytes of an answer that is not a stream.
-const WHOLE_BYTES_MAX: usize = 2 * TURN_BYTES_MAX;
+/// Bytes of one message, or of an answer that is not a stream: the same, as JSON.
+const RAW_BYTES_MAX: usize = 2 * TURN_BYTES_MAX;
 /// Tokens a server may claim, so that sums of them cannot overflow.
 const TOKENS_MAX: u64 = 1 << 40;
 /// Bytes at the start of an answer kept to show what came instead of one.
@@ -104,14 +104,14 @@ impl Answer {
             self.form = match self.first.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 None => return Ok(()),
                 Some(b'{' | b'[') => Form::Whole(Vec::new()),
-                Some(_) => Form::Stream(Decoder::new()),
+                Some(_) => Form::Stream(Decoder::new(RAW_BYTES_MAX)),
             };
         }
         match &mut self.form {
             Form::Stream(decoder) => stream(decoder, bytes, &mut self.draft, say),
             Form::Whole(whole) => {
                 whole.extend_from_slice(bytes);
-                if whole.len() > WHOLE_BYTES_MAX { Err(Trouble::TooLong) } else { Ok(()) }
+                if whole.len() > RAW_BYTES_MAX { Err(Trouble::TooLong) } else { Ok(()) }
             }
             Form::Unknown => Ok(()),
         }
@@ -154,9 +154,9 @@ impl Answer {
             // Some servers leave out the blank line behind their last message.
             Form::Stream(decoder) if self.draft.finish.is_none() && !self.draft.done => {
                 let last = stream(decoder, b"\n\n", &mut self.draft, say);
-                last.or_else(|trouble| match trouble {
-                    Trouble::Garbled(_) => Err(Trouble::Unfinished),
-                    other => Err(other),
+                last.map_err(|trouble| match trouble {
+                    Trouble::Garbled(_) => Trouble::Unfinished,
+                    other => other,
                 })?;
             }
             Form::Stream(_) | Form::Unknown => {}
@@ -189,7 +189,7 @@ fn stream(
         }
     });
     taken?;
-    fed.map_err(|TooLong| Trouble::TooLong)
+    fed.map_err(|_| Trouble::TooLong)
 }
 
 impl Draft {
@@ -241,8 +241,11 @@ impl Draft {
             self.turn.text.push_str(&text);
             say(Piece::Text(&text)).map_err(Trouble::Ended)?;
         }
-        for fragment in delta["tool_calls"].as_array().into_iter().flatten() {
-            let bytes = self.calls.add(fragment).map_err(|TooMany| Trouble::TooLong)?;
+        let is_whole = choice.get("delta").is_none();
+        let fragments = delta["tool_calls"].as_array().into_iter().flatten();
+        for (place, fragment) in (0..).zip(fragments) {
+            let bytes = self.calls.add(fragment, is_whole.then_some(place));
+            let bytes = bytes.map_err(|TooMany| Trouble::TooLong)?;
             self.grow(bytes)?;
         }
         if let Some(reason) = choice["finish_reason"].as_str() {

@@ -25,9 +25,11 @@ impl Calls {
     }
 
     /// Adds one entry of a `tool_calls` list and returns the bytes by which the turn has grown.
-    pub fn add(&mut self, fragment: &Value) -> Result<usize, TooMany> {
+    ///
+    /// `place` is its place in the list, where that list is whole.
+    pub fn add(&mut self, fragment: &Value, place: Option<u64>) -> Result<usize, TooMany> {
         let function = &fragment["function"];
-        let index = fragment["index"].as_u64();
+        let index = fragment["index"].as_u64().or(place);
         let id = fragment["id"].as_str().unwrap_or_default();
         let name = function["name"].as_str().unwrap_or_default();
         let arguments = match &function["arguments"] {

@@ -40,8 +40,9 @@ impl Servers {
                     servers.search = domains.filter(|word| !word.is_empty()).collect();
                 }
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    servers.ndots = ndots.last().unwrap_or(servers.ndots).min(NDOTS_MAX);
+                    let mut ndots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    servers.ndots = ndots.next_back().unwrap_or(servers.ndots).min(NDOTS_MAX);
                 }
                 _ => {}
             }

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_name_is_not_asked_for() {
-        for name in ["", ".", "a..b", &"x".repeat(64), &"x.".repeat(127), ".a"] {
+        for name in ["", ".", "a..b", &"x".repeat(64), &"x.".repeat(128), ".a"] {
             assert_eq!(question(1, name, Kind::A), None, "{name:?}");
         }
         assert!(question(1, &"x".repeat(63), Kind::Aaaa).is_some());

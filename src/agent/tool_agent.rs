@@ -120,7 +120,7 @@ impl ToolAgent {
         Ok(())
     }
 
-    /// A quarter of what the model can take in, so that one result never crowds out the rest.
+    /// A byte for each token the model can take in: about a quarter of its room for one result.
     fn result_bytes_max(&self) -> usize {
         self.settings.context_tokens.clamp(256, TOOL_ENTRY_BYTES_MAX)
     }
@@ -137,7 +137,8 @@ impl Agent for ToolAgent {
         let tools = self.tools.specs();
         let mut talk =
             Talk::new(self.instructions(run), request, &tools, self.settings.context_tokens);
-        for number in 1..=self.settings.max_turns.max(1) {
+        let turns_max = self.settings.max_turns.max(1);
+        for number in 1..=turns_max {
             let dropped = talk.fit();
             if dropped > 0 {
                 run.truncated(dropped)?;
@@ -155,18 +156,17 @@ impl Agent for ToolAgent {
             if turn.calls.is_empty() {
                 return answered(run, &turn);
             }
-            if number == self.settings.max_turns.max(1) {
+            if number == turns_max {
                 break;
             }
             talk.push_turn(&mut turn);
-            self.calls(run, &mut talk, &turn)?;
             run.end_turn()?;
+            self.calls(run, &mut talk, &turn)?;
         }
-        let max = self.settings.max_turns.max(1);
         Err(Ending::failed(
             "max_turns",
             format!(
-                "The model still called tools in its last turn of {max}. Ask for less at \
+                "The model still called tools in its last turn of {turns_max}. Ask for less at \
                      once, or allow more with --max-turns."
             ),
         ))

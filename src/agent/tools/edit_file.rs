@@ -51,7 +51,7 @@ fn edit_file(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     let target = cx.files.target(path, false)?;
     let read = target.folder.file(&target.name).and_then(read_whole);
     let before = read.map_err(|why| cx.files.explain(path, &why))?;
-    let places = find_all(&before, old.as_bytes());
+    let places = find_all(&before, old);
     match places.len() {
         0 => {
             return Err(format!(
@@ -91,19 +91,17 @@ pub(super) fn read_whole(file: File) -> io::Result<Vec<u8>> {
 }
 
 /// Where `part` begins in `whole`, places that overlap counted once.
-fn find_all(whole: &[u8], part: &[u8]) -> Vec<usize> {
+///
+/// A text never matches across what is not UTF-8, so the runs of UTF-8 are searched one by one,
+/// which takes time in proportion to their length whatever `part` is.
+fn find_all(whole: &[u8], part: &str) -> Vec<usize> {
     let mut places = Vec::new();
-    let mut at = 0;
-    while let Some(found) = find(&whole[at..], part) {
-        places.push(at + found);
-        at += found + part.len();
+    let mut start = 0;
+    for chunk in whole.utf8_chunks() {
+        places.extend(chunk.valid().match_indices(part).map(|(at, _)| start + at));
+        start += chunk.valid().len() + chunk.invalid().len();
     }
     places
-}
-
-/// Steps from one occurrence of the first byte to the next, which is fast in text.
-fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
-    whole.windows(part.len()).position(|window| window[0] == part[0] && window == part)
 }
 
 fn splice(before: &[u8], places: &[usize], old_bytes: usize, new: &[u8]) -> Vec<u8> {

@@ -24,8 +24,8 @@ impl Folder {
     /// Opens the folder at `path`, which must be absolute and free of links, `.` and `..`.
     pub fn open(path: &Path) -> io::Result<Folder> {
         let root = rustix::fs::open("/", STEP | FOLDER, Mode::empty())?;
-        let names = path.components().filter(|part| *part != Component::RootDir);
-        names.into_iter().try_fold(Folder(root), |folder, name| folder.child(name.as_os_str()))
+        let mut names = path.components().filter(|part| *part != Component::RootDir);
+        names.try_fold(Folder(root), |folder, name| folder.child(name.as_os_str()))
     }
 
     pub fn child(&self, name: &OsStr) -> io::Result<Folder> {
@@ -43,11 +43,10 @@ impl Folder {
     /// Opens a regular file for reading. Refuses all else, without waiting for a pipe's other end
     /// and without touching a device.
     pub fn file(&self, name: &OsStr) -> io::Result<File> {
-        if kind(&self.stat(name)?) == EntryKind::Link {
-            return Err(rustix::io::Errno::LOOP.into());
-        }
-        if kind(&self.stat(name)?) != EntryKind::File {
-            return Err(not_regular());
+        match kind(&self.stat(name)?) {
+            EntryKind::File => {}
+            EntryKind::Link => return Err(rustix::io::Errno::LOOP.into()),
+            _ => return Err(not_regular()),
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = File::from(openat(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty())?);

@@ -43,7 +43,9 @@ pub(super) fn walk(
         entries.retain(|entry| !cx.files.is_private(&private, &real.join(&entry.name)));
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         for entry in &entries {
-            if visit(&folder, &inner.join(&entry.name), entry).is_break() {
+            if cx.cancel.is_cancelled()
+                || visit(&folder, &inner.join(&entry.name), entry).is_break()
+            {
                 gaps.unfinished = true;
                 return gaps;
             }
@@ -87,11 +89,11 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
         // A beginning that ends further left is described, with nothing `many` forbids since.
         let mut seen = false;
         let mut before = false;
-        for at in 0..=text.len() {
+        for (at, reached) in reached.iter_mut().enumerate() {
             let last = at.checked_sub(1).map(|i| text[i]);
-            let here = reached[at];
+            let here = *reached;
             seen &= many != Some("*") || last != Some('/');
-            reached[at] = match many {
+            *reached = match many {
                 Some("**/") => here || seen && last == Some('/'),
                 Some(_) => here || seen,
                 None => before && last.is_some_and(|c| c == first || first == '?' && c != '/'),

@@ -127,7 +127,7 @@ impl Group {
     fn end(&mut self, output: &mut Output) -> io::Result<Option<ExitStatus>> {
         self.signal(Signal::TERM);
         let until = Instant::now() + GRACE;
-        while !(self.has_ended && !self.open) {
+        while !self.has_ended || self.open {
             if let Step::TimeOver = self.step(until, None, output)? {
                 break;
             }

@@ -59,6 +59,7 @@ fn bad_framing_is_refused_at_every_cut() {
         b"+1\r\n",
         b"0x1\r\n",
         b"1\n",
+        b"1,",
         b"1 \r\n",
         b"1\rX",
         b"1;x\n",

@@ -277,6 +277,8 @@ fn lines_that_parsers_read_differently_are_refused() {
         let reject = refused(bytes);
         assert!(matches!(reject, Reject::Malformed(_)), "{:?}", String::from_utf8_lossy(bytes));
     }
+    let Reject::Malformed(why) = refused(b"GET / HTTP/1.1\n") else { panic!("another reason") };
+    assert!(why.contains("an LF without CR"), "{why}");
     // Bytes beyond ASCII and tabs are allowed in values this server does not read.
     accepted(&with("X-Name: \u{e9}\ta\r\n"));
     assert!(read(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xff\r\n\r\n").unwrap().is_some());
@@ -294,6 +296,7 @@ fn what_can_never_be_a_head_is_refused_at_its_first_bad_byte() {
         b"PRI * HTTP/2.0\r\n",
         b"GET / HTTP/1.1\r\n ",
         b"GET / HTTP/1.1\r\nHost: a\r\r",
+        b"GET / HTTP/1.1\r\nHost: a\x7f",
     ] {
         assert!(matches!(refused(bytes), Reject::Malformed(_)));
         assert_eq!(parse(&bytes[..bytes.len() - 1], 0), Ok(None));
@@ -317,6 +320,7 @@ fn a_connection_goes_on_if_both_sides_say_so() {
         ("1.1", "Connection: close\r\n", false),
         ("1.1", "Connection: Upgrade, CLOSE\r\n", false),
         ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false),
+        ("1.1", "Connection: close\r\nConnection: keep-alive\r\n", false),
         ("1.1", "Connection: closed\r\n", true),
         ("1.0", "", false),
         ("1.0", "Connection: Keep-Alive\r\n", true),

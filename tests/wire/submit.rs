@@ -69,7 +69,7 @@ fn a_list_ends_with_the_users_turn() {
             {"type": "input_text", "text": "here"},
             {"type": "image_url", "image_url": {"url": "https://a.example/b.png", "detail": "low"}},
             {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "high"},
-            {"type": "input_image", "image_url": "HTTP://a.example/"},
+            {"type": "input_image", "image_url": {"url": "HTTP://a.example/"}, "detail": "auto"},
         ]},
     ]}));
     let image = |url: &str, detail: Option<&str>| Part::Image {
@@ -81,7 +81,7 @@ fn a_list_ends_with_the_users_turn() {
         Part::Text("here".to_owned()),
         image("https://a.example/b.png", Some("low")),
         image("data:image/png;base64,AA==", Some("high")),
-        image("HTTP://a.example/", None),
+        image("HTTP://a.example/", Some("auto")),
     ];
     assert_eq!(submission.input, Content::Parts(parts));
     let answer = Content::Parts(vec![Part::Text("a".to_owned())]);

@@ -96,9 +96,9 @@ impl OpenAi {
             };
             tries += 1;
             let again = pause(fault.retry, tries).map(|pause| Instant::now() + pause);
-            match again.filter(|again| *again < watch.due()) {
-                Some(again) => watch.pause(again)?,
-                None => return Err(fault.into_ending(tries, &self.secrets)),
+            let again = again.filter(|again| *again < watch.due());
+            if again.is_none_or(|again| watch.pause(again).is_err()) {
+                return Err(fault.into_ending(tries, &self.secrets));
             }
         }
     }

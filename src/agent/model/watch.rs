@@ -108,10 +108,10 @@ impl Watch {
         self.wait(Some((fd.as_fd(), PollFlags::OUT)), until)
     }
 
-    /// Waits until `until` has come, or the watch is over.
+    /// Waits until `until` has come. Fails as `check` does.
     pub fn pause(&self, until: Instant) -> io::Result<()> {
         match self.wait(None, until) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => self.check(),
             other => other,
         }
     }

@@ -92,6 +92,9 @@ impl Machine {
         let all = conn.unsent().is_empty() && self.lent(conn).is_empty();
         let conn = self.conns.get_mut(id).expect("it was there a moment ago");
         conn.ease_stall(now, count, all);
+        if count > 0 {
+            self.prolong_flush();
+        }
         if all {
             self.all_sent(id);
         }

@@ -24,7 +24,7 @@ struct Crew {
     jobs: Receiver<Job>,
     news: Sender<News>,
     doorbell: Arc<Doorbell>,
-    /// Threads that wait for a job, less the jobs that wait for one of them.
+    /// Threads that wait for a job, or are about to, less the jobs that wait for one of them.
     spare: AtomicIsize,
 }
 
@@ -35,7 +35,7 @@ impl Workers {
         news: Sender<News>,
         doorbell: Arc<Doorbell>,
     ) -> Workers {
-        // Never holds more than there are idle threads.
+        // Never holds more than there are spare threads.
         let (jobs_out, jobs) = unbounded();
         let spare = AtomicIsize::new(0);
         let crew = Arc::new(Crew { agent, secrets, jobs, news, doorbell, spare });
@@ -64,6 +64,11 @@ impl Crew {
         let mut next = Some(first);
         while let Some(job) = next {
             live(&*self.agent, &job, &self.secrets, &mut |event| {
+                // Before the loop can hear of it: it may start the next run at once, and would
+                // make a thread for it although this one is as good as free.
+                if event.kind.is_terminal() {
+                    self.spare.fetch_add(1, Ordering::AcqRel);
+                }
                 // A full channel holds the agent back; it never holds the loop back. A loop that
                 // is gone has told every reader that the run was interrupted.
                 if self.news.send(News::Event(event)).is_ok() {
@@ -76,7 +81,6 @@ impl Crew {
     }
 
     fn await_job(&self) -> Option<Job> {
-        self.spare.fetch_add(1, Ordering::AcqRel);
         loop {
             if let Ok(job) = self.jobs.recv_timeout(Duration::from_millis(WORKER_IDLE_MS)) {
                 return Some(job);

@@ -335,12 +335,8 @@ fn size(entries: &[Entry]) -> usize {
 fn a_long_loop_keeps_fitting_and_no_result_loses_its_call() {
     let dir = Dir::new();
     dir.file("big", "line of text\n".repeat(4_000));
-    let read = || {
-        turn(
-            "Once more.",
-            &[("", "read_file", r#"{"path":"big"}"#), ("", "read_file", r#"{"path":"big"}"#)],
-        )
-    };
+    let call = ("", "read_file", r#"{"path":"big"}"#);
+    let read = || turn("Once more.", &[call; 4]);
     let turns = (0..40).map(|_| Ok(read())).chain([Ok(turn("Done.", &[]))]);
     let settings = Settings { context_tokens: 8_000, ..dir.settings() };
     let (agent, shown) = agent_with(settings, turns);

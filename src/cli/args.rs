@@ -30,6 +30,8 @@ pub struct Run {
     pub place: Place,
     /// `None` means standard input.
     pub text: Option<String>,
+    /// Standard input was asked for by `-`, so it is read even from a terminal.
+    pub stdin: bool,
     pub json: bool,
 }
 
@@ -200,6 +202,9 @@ impl Words {
             let url = url.ok_or_else(|| unlike("--server", &value::SERVER_URL, server))?;
             self.check_remote()?;
             let settings = self.settings(KEY, env)?;
+            if settings.config.key.is_none() && !value::is_loopback(&url) {
+                return Err(format!("{url} wants a key: set RUNWIRE_KEY, or use --key."));
+            }
             return self.into_run(settings, Place::Server(url));
         }
         let settings = self.settings(topic.bit(), env)?;
@@ -219,12 +224,12 @@ impl Words {
     }
 
     fn into_run(self, settings: Settings, place: Place) -> Result<Command, String> {
-        let text = match self.text {
-            Some(text) if text == "-" => None,
+        let stdin = self.text.as_deref() == Some(OsStr::new("-"));
+        let text = match self.text.filter(|_| !stdin) {
             Some(text) => Some(given_text(&text)?),
             None => None,
         };
-        Ok(Command::Run(Box::new(Run { settings, place, text, json: self.json })))
+        Ok(Command::Run(Box::new(Run { settings, place, text, stdin, json: self.json })))
     }
 
     /// The settings `commands` takes: flags before variables, those before their older names.

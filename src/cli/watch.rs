@@ -101,10 +101,6 @@ impl Watch {
         }
     }
 
-    pub fn has_ended(&self) -> bool {
-        self.end.is_some()
-    }
-
     fn view(&self) -> View {
         let width = match self.how {
             How::Terminal(_) => width(),

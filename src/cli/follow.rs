@@ -8,7 +8,8 @@ use std::time::Duration;
 pub enum News {
     /// An event, as its JSON.
     Event(String),
-    /// A remark that is no event.
+    /// A remark that is no event, such as of a connection lost on the way to a server.
+    #[cfg_attr(not(feature = "llm"), allow(dead_code))]
     Note(String),
 }
 

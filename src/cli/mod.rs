@@ -1,7 +1,10 @@
 //! The command line: from words and variables to a server or a run.
 mod args;
+#[cfg(test)]
+mod args_tests;
 #[cfg(feature = "llm")]
 mod client;
+mod env;
 mod follow;
 mod help;
 mod logger;
@@ -10,18 +13,26 @@ mod plain;
 #[cfg(feature = "llm")]
 mod remote;
 mod render;
+#[cfg(test)]
+mod render_tests;
 mod run;
 mod serve;
 mod settings;
 mod setup;
+mod shown;
 mod signals;
 mod state;
+#[cfg(test)]
+mod state_tests;
 mod step;
 mod suggest;
+mod table;
+mod usage;
 mod value;
 mod watch;
 
-use args::{Command, Env, Place, Run};
+use args::{Command, Place, Run};
+use env::Env;
 use settings::Settings;
 use state::State;
 use std::io::{self, IsTerminal, Read, Write};

@@ -1,5 +1,6 @@
 //! `runwire serve`: the server, what it says at its start, and how it is told to end.
-use super::args::{Env, Serve};
+use super::args::Serve;
+use super::env::Env;
 use super::model::Choice;
 use super::state::State;
 use super::{setup, signals};

@@ -1,5 +1,5 @@
 //! Where a run's events go: a terminal, a pipe, or lines of JSON.
-use super::args::Env;
+use super::env::Env;
 use super::plain::Plain;
 use super::render::{Screen, Style, View};
 use super::step::{End, Step};

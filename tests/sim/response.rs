@@ -1,0 +1,168 @@
+//! HTTP responses as a strict client reads them, however they were cut.
+
+/// What came next on a connection.
+#[derive(Debug, PartialEq)]
+pub enum Piece {
+    /// `100 Continue`: not an answer yet.
+    Continue,
+    Head(Head),
+    /// The whole body of a response that has one and is not a stream.
+    Body(Vec<u8>),
+    /// One frame or comment of an event stream, without the empty line at its end.
+    Frame(Vec<u8>),
+    /// The response is over.
+    End,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Head {
+    pub status: u16,
+    /// The server will close after this response.
+    pub close: bool,
+    pub stream: bool,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Head {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum State {
+    #[default]
+    Head,
+    Sized(usize),
+    ChunkSize,
+    Chunk(usize),
+    ChunkEnd,
+    LastEnd,
+    UntilClose,
+    Over,
+}
+
+#[derive(Default)]
+pub struct Responses {
+    bytes: Vec<u8>,
+    state: State,
+    /// Event stream bytes whose frame is not complete.
+    frame: Vec<u8>,
+}
+
+impl Responses {
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// True if nothing is half received: a connection that ends here was not cut.
+    pub fn is_between(&self) -> bool {
+        self.state == State::Head && self.bytes.is_empty()
+    }
+
+    /// The connection has ended, which ends a body that lasts until then.
+    pub fn ended(&mut self) -> bool {
+        let was_open = self.state == State::UntilClose;
+        assert!(!was_open || self.frame.is_empty(), "a stream ended within a frame: {:?}", String::from_utf8_lossy(&self.frame));
+        if was_open {
+            self.state = State::Head;
+        }
+        was_open
+    }
+
+    /// `head_only` says that the request was HEAD.
+    pub fn next(&mut self, head_only: bool) -> Option<Piece> {
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Some(Piece::Frame(frame));
+            }
+            match self.state {
+                State::Head => return self.read_head(head_only),
+                State::Sized(size) if self.bytes.len() < size => return None,
+                State::Sized(size) => {
+                    self.state = State::Over;
+                    return Some(Piece::Body(self.take(size)));
+                }
+                State::ChunkSize => {
+                    let line = self.take_line()?;
+                    let size = usize::from_str_radix(&line, 16).expect("a size in hex");
+                    self.state = if size == 0 { State::LastEnd } else { State::Chunk(size) };
+                }
+                State::Chunk(_) | State::UntilClose if self.bytes.is_empty() => return None,
+                State::Chunk(size) => {
+                    let taken = self.bytes.len().min(size);
+                    self.take_payload(taken);
+                    self.state =
+                        if taken == size { State::ChunkEnd } else { State::Chunk(size - taken) };
+                }
+                State::UntilClose => self.take_payload(self.bytes.len()),
+                State::ChunkEnd => {
+                    assert_eq!(self.take_line()?, "", "a chunk is longer than it said");
+                    self.state = State::ChunkSize;
+                }
+                State::LastEnd => {
+                    assert_eq!(self.take_line()?, "", "no trailers were announced");
+                    assert!(self.frame.is_empty(), "a stream ended within a frame");
+                    self.state = State::Over;
+                }
+                State::Over => {
+                    self.state = State::Head;
+                    return Some(Piece::End);
+                }
+            }
+        }
+    }
+
+    fn read_head(&mut self, head_only: bool) -> Option<Piece> {
+        let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let text = String::from_utf8(self.take(end + 4)).expect("heads are ASCII");
+        let mut lines = text[..end].split("\r\n");
+        let status_line = lines.next().expect("a head has a first line");
+        let status = status_line.strip_prefix("HTTP/1.1 ").expect("a status line");
+        let status: u16 = status[..3].parse().expect("a status");
+        if status == 100 {
+            return Some(Piece::Continue);
+        }
+        let headers: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").expect("a header"))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        let mut head = Head { status, headers, ..Head::default() };
+        assert!(head.get("date").is_some() && head.get("cache-control").is_some(), "{text}");
+        assert_eq!(head.get("x-content-type-options"), Some("nosniff"));
+        head.close = head.get("connection") == Some("close");
+        head.stream = head.get("content-type") == Some("text/event-stream");
+        self.state = match (head.get("content-length"), head.get("transfer-encoding")) {
+            _ if head_only || status == 204 => State::Over,
+            (Some(size), None) => State::Sized(size.parse().expect("a length")),
+            (None, Some("chunked")) => State::ChunkSize,
+            (None, None) if head.close => State::UntilClose,
+            other => panic!("where does this body end? {other:?}"),
+        };
+        Some(Piece::Head(head))
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let rest = self.bytes.split_off(count);
+        std::mem::replace(&mut self.bytes, rest)
+    }
+
+    fn take_payload(&mut self, count: usize) {
+        let payload = self.take(count);
+        self.frame.extend_from_slice(&payload);
+    }
+
+    fn take_line(&mut self) -> Option<String> {
+        let end = self.bytes.windows(2).position(|two| two == b"\r\n")?;
+        let line = self.take(end + 2);
+        Some(String::from_utf8(line[..end].to_vec()).expect("framing is ASCII"))
+    }
+
+    fn take_frame(&mut self) -> Option<Vec<u8>> {
+        let end = self.frame.windows(2).position(|two| two == b"\n\n")?;
+        let rest = self.frame.split_off(end + 2);
+        let mut frame = std::mem::replace(&mut self.frame, rest);
+        frame.truncate(end);
+        Some(frame)
+    }
+}

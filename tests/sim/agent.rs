@@ -80,7 +80,7 @@ fn text(random: &mut Random) -> String {
         "\r\n0\r\n\r\n",
         "\\\"",
     ];
-    if random.once_in(40) {
+    if random.once_in(150) {
         return "x\n".repeat(8 * 1024);
     }
     (0..1 + random.below(6)).map(|_| random.pick(&PIECES)).collect()

@@ -3,6 +3,7 @@ use crate::book::Book;
 use crate::response::{Head, Piece, Responses};
 use crate::script::{Ask, Want};
 use runwire::id::RunId;
+use runwire::limits::{STALL_BYTES, STALL_MS};
 use runwire::time::Tick;
 use std::collections::VecDeque;
 
@@ -34,8 +35,8 @@ pub struct Client {
     /// The server has shut down its side.
     pub eof: bool,
     pub opened_at: Tick,
-    /// Since when nothing could be sent to it.
-    pub blocked_at: Tick,
+    /// Since when it has not taken all that was due to it, and how much it has taken since.
+    pub lagging: Option<(Tick, u64)>,
     responses: Responses,
     following: Option<Following>,
 }
@@ -75,7 +76,7 @@ impl Client {
             told_close: false,
             eof: false,
             opened_at: now,
-            blocked_at: now,
+            lagging: None,
             responses: Responses::default(),
             following: None,
         }
@@ -127,6 +128,20 @@ impl Client {
         if self.following.as_ref().is_some_and(|stream| stream.closed) && self.responses.ended() {
             self.hear_end();
         }
+    }
+
+    /// The socket took `count` bytes; `all` if no more is due.
+    pub fn takes(&mut self, count: usize, all: bool, now: Tick) {
+        self.lagging = match self.lagging {
+            None => None,
+            Some(_) if all => None,
+            Some((_, taken)) if taken + count as u64 >= STALL_BYTES => Some((now, 0)),
+            Some((since, taken)) => Some((since, taken + count as u64)),
+        };
+    }
+
+    pub fn is_stalled(&self, now: Tick) -> bool {
+        self.lagging.is_some_and(|(since, _)| since.after(STALL_MS) <= now)
     }
 
     /// All that was asked has been answered to the end.

@@ -44,26 +44,66 @@ enum State {
 
 #[derive(Default)]
 pub struct Responses {
-    bytes: Vec<u8>,
+    bytes: Tape,
     state: State,
     /// Event stream bytes whose frame is not complete.
-    frame: Vec<u8>,
+    frame: Tape,
+}
+
+/// Bytes that are added at the end and taken from the front.
+#[derive(Default)]
+struct Tape {
+    bytes: Vec<u8>,
+    taken: usize,
+    /// Prefix of the rest in which the end of a frame was already looked for.
+    searched: usize,
+}
+
+impl Tape {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.taken));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.rest()[..count].to_vec();
+        self.taken += count;
+        self.searched = 0;
+        taken
+    }
+
+    /// Everything before the next `mark`, which is taken too.
+    fn take_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
+        let from = self.searched.saturating_sub(mark.len() - 1);
+        let found = self.rest()[from..].windows(mark.len()).position(|here| here == mark);
+        let Some(end) = found else {
+            self.searched = self.rest().len();
+            return None;
+        };
+        let mut text = self.take(from + end + mark.len());
+        text.truncate(from + end);
+        Some(text)
+    }
 }
 
 impl Responses {
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.push(bytes);
     }
 
     /// True if nothing is half received: a connection that ends here was not cut.
     pub fn is_between(&self) -> bool {
-        self.state == State::Head && self.bytes.is_empty()
+        self.state == State::Head && self.bytes.rest().is_empty()
     }
 
     /// The connection has ended, which ends a body that lasts until then.
     pub fn ended(&mut self) -> bool {
         let was_open = self.state == State::UntilClose;
-        assert!(!was_open || self.frame.is_empty(), "a stream ended within a frame: {:?}", String::from_utf8_lossy(&self.frame));
+        assert!(!was_open || self.frame.rest().is_empty(), "a stream ended within a frame");
         if was_open {
             self.state = State::Head;
         }
@@ -78,31 +118,31 @@ impl Responses {
             }
             match self.state {
                 State::Head => return self.read_head(head_only),
-                State::Sized(size) if self.bytes.len() < size => return None,
+                State::Sized(size) if self.bytes.rest().len() < size => return None,
                 State::Sized(size) => {
                     self.state = State::Over;
-                    return Some(Piece::Body(self.take(size)));
+                    return Some(Piece::Body(self.bytes.take(size)));
                 }
                 State::ChunkSize => {
                     let line = self.take_line()?;
                     let size = usize::from_str_radix(&line, 16).expect("a size in hex");
                     self.state = if size == 0 { State::LastEnd } else { State::Chunk(size) };
                 }
-                State::Chunk(_) | State::UntilClose if self.bytes.is_empty() => return None,
+                State::Chunk(_) | State::UntilClose if self.bytes.rest().is_empty() => return None,
                 State::Chunk(size) => {
-                    let taken = self.bytes.len().min(size);
+                    let taken = self.bytes.rest().len().min(size);
                     self.take_payload(taken);
                     self.state =
                         if taken == size { State::ChunkEnd } else { State::Chunk(size - taken) };
                 }
-                State::UntilClose => self.take_payload(self.bytes.len()),
+                State::UntilClose => self.take_payload(self.bytes.rest().len()),
                 State::ChunkEnd => {
                     assert_eq!(self.take_line()?, "", "a chunk is longer than it said");
                     self.state = State::ChunkSize;
                 }
                 State::LastEnd => {
                     assert_eq!(self.take_line()?, "", "no trailers were announced");
-                    assert!(self.frame.is_empty(), "a stream ended within a frame");
+                    assert!(self.frame.rest().is_empty(), "a stream ended within a frame");
                     self.state = State::Over;
                 }
                 State::Over => {
@@ -114,9 +154,9 @@ impl Responses {
     }
 
     fn read_head(&mut self, head_only: bool) -> Option<Piece> {
-        let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-        let text = String::from_utf8(self.take(end + 4)).expect("heads are ASCII");
-        let mut lines = text[..end].split("\r\n");
+        let head = self.bytes.take_until(b"\r\n\r\n")?;
+        let text = String::from_utf8(head).expect("heads are ASCII");
+        let mut lines = text.split("\r\n");
         let status_line = lines.next().expect("a head has a first line");
         let status = status_line.strip_prefix("HTTP/1.1 ").expect("a status line");
         let status: u16 = status[..3].parse().expect("a status");
@@ -142,27 +182,17 @@ impl Responses {
         Some(Piece::Head(head))
     }
 
-    fn take(&mut self, count: usize) -> Vec<u8> {
-        let rest = self.bytes.split_off(count);
-        std::mem::replace(&mut self.bytes, rest)
-    }
-
     fn take_payload(&mut self, count: usize) {
-        let payload = self.take(count);
-        self.frame.extend_from_slice(&payload);
+        let payload = self.bytes.take(count);
+        self.frame.push(&payload);
     }
 
     fn take_line(&mut self) -> Option<String> {
-        let end = self.bytes.windows(2).position(|two| two == b"\r\n")?;
-        let line = self.take(end + 2);
-        Some(String::from_utf8(line[..end].to_vec()).expect("framing is ASCII"))
+        let line = self.bytes.take_until(b"\r\n")?;
+        Some(String::from_utf8(line).expect("framing is ASCII"))
     }
 
     fn take_frame(&mut self) -> Option<Vec<u8>> {
-        let end = self.frame.windows(2).position(|two| two == b"\n\n")?;
-        let rest = self.frame.split_off(end + 2);
-        let mut frame = std::mem::replace(&mut self.frame, rest);
-        frame.truncate(end);
-        Some(frame)
+        self.frame.take_until(b"\n\n")
     }
 }

@@ -51,6 +51,7 @@ impl Ask {
     /// True if `status` is a right answer, by all the world knows.
     pub fn allows(&self, status: u16, book: &Book) -> bool {
         match (&self.want, status) {
+            (Want::Wrong(409), 503) => book.draining,
             (Want::Wrong(wanted), _) => status == *wanted,
             (Want::Torso, _) => status == 400,
             (Want::Submit { .. }, 202) | (Want::Page, 200) => true,

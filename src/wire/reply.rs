@@ -91,8 +91,7 @@ pub fn options(out: &mut Vec<u8>, meta: &Meta<'_>, allow: &str) {
 /// connection.
 pub fn stream_head(out: &mut Vec<u8>, meta: &Meta<'_>) {
     let old = meta.version == Version::Http10;
-    // To HEAD there is no body whose end must be shown.
-    let meta = Meta { close: meta.close || (old && !meta.head_only), ..*meta };
+    let meta = Meta { close: meta.close || old, ..*meta };
     start(out, &meta, 200);
     field(out, ("Content-Type", "text/event-stream"));
     field(out, ("Cache-Control", "no-cache"));

@@ -50,13 +50,10 @@ impl Machine {
 
     /// The part of a run's log that is due to this connection.
     pub(super) fn lent(&self, conn: &Conn) -> &[u8] {
-        match &conn.phase {
-            Phase::Stream(stream) if stream.chunked => {
-                let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
-                run.log.slice(stream.at)
-            }
-            _ => &[],
-        }
+        let Phase::Stream(stream) = &conn.phase else { return &[] };
+        let log = &self.runs.get(stream.run).expect("a subscriber of a forgotten run").log;
+        // Within a turn the log may have moved past a reader; `pump` will cut it off.
+        if stream.chunked && stream.at >= log.start() { log.slice(stream.at) } else { &[] }
     }
 
     /// Lists every subscriber of every run that has said something.
@@ -95,6 +92,9 @@ impl Machine {
         let all = conn.unsent().is_empty() && self.lent(conn).is_empty();
         let conn = self.conns.get_mut(id).expect("it was there a moment ago");
         conn.ease_stall(now, count, all);
+        if count > 0 {
+            self.prolong_flush();
+        }
         if all {
             self.all_sent(id);
         }
@@ -206,10 +206,11 @@ impl Machine {
 
 /// The first event a cursor has not seen. `N` means that it has seen all up to `N`, `-1` none.
 fn seq_after(cursor: Option<&str>, next_seq: u64) -> Result<u64, Reject> {
-    let Some(cursor) = cursor else { return Ok(0) };
-    match cursor.parse::<i64>() {
-        Ok(-1) => Ok(0),
-        Ok(seen) if seen >= 0 && (seen as u64) < next_seq => Ok(seen as u64 + 1),
+    let Some(cursor) = cursor.filter(|cursor| *cursor != "-1") else { return Ok(0) };
+    // `parse` alone would also take a sign.
+    let digits = cursor.bytes().all(|byte| byte.is_ascii_digit());
+    match cursor.parse::<u64>() {
+        Ok(seen) if digits && seen < next_seq => Ok(seen + 1),
         _ => Err(Reject::InvalidCursor),
     }
 }

@@ -143,13 +143,15 @@ impl EventLoop {
 
     fn socket_ready(&mut self, token: Token, event: &mio::event::Event) {
         let Some(id) = self.sockets.find(token) else { return };
-        if event.is_error() || event.is_write_closed() {
+        if event.is_error() {
             return self.tell(Input::HungUp(id));
         }
         if event.is_writable() {
             self.tell(Input::Writable(id));
         }
-        if event.is_readable() {
+        // Both sides may have said their last word, and bytes still lie unread: closing on them
+        // would send a reset, which can take our last answer away from the peer.
+        if event.is_readable() || event.is_read_closed() {
             self.read(id, event.is_read_closed());
         }
     }

@@ -34,7 +34,8 @@ struct Crew {
 struct Board {
     /// Never more than `idle` threads.
     jobs: VecDeque<Job>,
-    /// Threads without a job, those included that have been called and have not come yet.
+    /// Threads without a job, or past the last word of one, those included that have been called
+    /// and have not come yet.
     idle: usize,
     /// A thread has been called and has not come yet.
     is_calling: bool,
@@ -83,6 +84,11 @@ impl Crew {
         let mut next = Some(first);
         while let Some(job) = next {
             live(&*self.agent, &job, &self.secrets, &mut |event| {
+                // Before the loop can hear of it: it may start the next run at once, and would
+                // make a thread for it although this one is as good as free.
+                if event.kind.is_terminal() {
+                    self.board().idle += 1;
+                }
                 // A full channel holds the agent back; it never holds the loop back. A loop that
                 // is gone has told every reader that the run was interrupted.
                 if self.news.send(News::Event(event)).is_ok() {
@@ -98,9 +104,11 @@ impl Crew {
     fn await_job(&self) -> Option<Job> {
         let idle = Duration::from_millis(WORKER_IDLE_MS);
         let mut board = self.board();
-        board.idle += 1;
         let mut is_late = false;
         loop {
+            // A call reaches nobody while all idle threads are still on their way here, so it is
+            // whoever comes that has been called.
+            board.is_calling = false;
             let job = board.jobs.pop_front();
             if job.is_some() || is_late {
                 board.idle -= 1;
@@ -110,7 +118,6 @@ impl Crew {
             let waited = self.called.wait_timeout(board, idle);
             let (back, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             board = back;
-            board.is_calling = false;
             is_late = waited.timed_out();
         }
     }

@@ -31,8 +31,9 @@ pub const WRITE_TURN_BYTES_MAX: usize = 256 * 1024;
 pub const INBOX_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// Unsent bytes of small replies beyond which pipelined requests wait.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a refused body that are read and thrown away so that the client can read the refusal.
-pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a refused body that are read and thrown away so that the client can read the refusal:
+/// enough for a client that first sends all of a body a few times over the limit.
+pub const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The time a closing connection may take to do so.
 pub const LINGER_MS: u64 = 2_000;
 /// A reader must within this time take all that is due to it, or `STALL_BYTES`; else it is cut off.

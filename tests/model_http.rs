@@ -121,12 +121,22 @@ fn retry_after_is_kept_to() {
 #[test]
 fn a_retry_after_beyond_the_time_out_fails_at_once() {
     let said = r#"{"error":{"message":"slow down"}}"#;
-    let server = Server::new(vec![error("429 Too Many Requests", "Retry-After: 3600\r\n", said)]);
-    let start = Instant::now();
-    let (why, message) = say(&server.model()).failure();
-    assert_eq!(why, reason::OVERLOADED);
-    assert!(message.contains("slow down") && message.contains("429"), "{message}");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    for seconds in ["3600", "18446744073709551615"] {
+        let after = format!("Retry-After: {seconds}\r\n");
+        let server = Server::new(vec![error("429 Too Many Requests", &after, said)]);
+        let start = Instant::now();
+        let (why, message) = say(&server.model()).failure();
+        assert_eq!(why, reason::OVERLOADED);
+        assert!(message.contains("slow down") && message.contains("429"), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_time_out_without_end_is_none() {
+    let server = Server::new(vec![stream(&[&text("hi"), STOP, DONE])]);
+    let settings = OpenAiSettings { timeout: Duration::MAX, ..server.settings() };
+    assert_eq!(say(&OpenAi::new(settings).unwrap()).turn.unwrap().text, "hi");
 }
 
 #[test]
@@ -232,6 +242,7 @@ fn a_stream_that_is_cut_fails_and_its_text_is_not_doubled() {
         let (why, message) = said.failure();
         assert_eq!((why, said.pieces), (reason::STREAM_BROKEN, vec!["hi".to_owned()]), "{name}");
         assert!(message.contains("try again"), "{message}");
+        assert_eq!(message.contains("connection reset"), name.contains("reset"), "{message}");
         assert_eq!(server.requests_seen(), 1, "{name}");
     }
 }

@@ -1,12 +1,13 @@
 //! From arguments and variables to a command: a pure function, so that every refusal can be tested.
+use super::env::Env;
 use super::model::{self, Choice};
-use super::settings::{self, KEY, RUN, SERVE, SETTINGS, Setting, Settings};
+use super::settings::{KEY, RUN, SERVE, Setting, Settings};
 use super::suggest::nearest;
+use super::table::{self, SETTINGS};
+use super::usage::{UsageError, lexical, misplaced, misspelt, shown_arg, too_much, unlike};
 use super::value::{self, Given, Kind};
 use lexopt::{Arg, Parser};
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Run {
     pub place: Place,
     /// `None` means standard input.
     pub text: Option<String>,
+    /// Standard input was asked for by `-`, so it is read even from a terminal.
+    pub stdin: bool,
     pub json: bool,
 }
 
@@ -75,44 +78,6 @@ impl Topic {
     }
 }
 
-/// The variables of the process. An empty one counts as unset.
-#[derive(Clone, Debug, Default)]
-pub struct Env(BTreeMap<OsString, OsString>);
-
-impl Env {
-    pub fn of_process() -> Env {
-        std::env::vars_os().collect()
-    }
-
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().filter_map(|name| name.to_str())
-    }
-}
-
-impl FromIterator<(OsString, OsString)> for Env {
-    fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(pairs: I) -> Env {
-        Env(pairs.into_iter().collect())
-    }
-}
-
-/// A command line that cannot be obeyed: what is wrong, and where to read on.
-#[derive(Debug, PartialEq)]
-pub struct UsageError {
-    pub message: String,
-    pub topic: Topic,
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.topic.name().map(|name| format!("{name} ")).unwrap_or_default();
-        write!(f, "{}\nTry `runwire {name}--help`.", self.message)
-    }
-}
-
 /// Reads a command line, without the program's own name.
 pub fn parse(args: Vec<OsString>, env: &Env) -> Result<Command, UsageError> {
     let mut parser = Parser::from_args(args);
@@ -121,7 +86,7 @@ pub fn parse(args: Vec<OsString>, env: &Env) -> Result<Command, UsageError> {
         None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help(Topic::All)),
         Some(Arg::Short('V') | Arg::Long("version")) => return Ok(Command::Version),
         Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
-        Some(Arg::Long(name)) if settings::find(name).is_some() => {
+        Some(Arg::Long(name)) if table::find(name).is_some() => {
             return Err(refuse(format!(
                 "--{name} comes after the command, as in `runwire serve --{name} ...`."
             )));
@@ -200,6 +165,9 @@ impl Words {
             let url = url.ok_or_else(|| unlike("--server", &value::SERVER_URL, server))?;
             self.check_remote()?;
             let settings = self.settings(KEY, env)?;
+            if settings.config.key.is_none() && !value::is_loopback(&url) {
+                return Err(format!("{url} wants a key: set RUNWIRE_KEY, or use --key."));
+            }
             return self.into_run(settings, Place::Server(url));
         }
         let settings = self.settings(topic.bit(), env)?;
@@ -219,12 +187,12 @@ impl Words {
     }
 
     fn into_run(self, settings: Settings, place: Place) -> Result<Command, String> {
-        let text = match self.text {
-            Some(text) if text == "-" => None,
+        let stdin = self.text.as_deref() == Some(OsStr::new("-"));
+        let text = match self.text.filter(|_| !stdin) {
             Some(text) => Some(given_text(&text)?),
             None => None,
         };
-        Ok(Command::Run(Box::new(Run { settings, place, text, json: self.json })))
+        Ok(Command::Run(Box::new(Run { settings, place, text, stdin, json: self.json })))
     }
 
     /// The settings `commands` takes: flags before variables, those before their older names.
@@ -283,7 +251,7 @@ fn value_of(
 
 fn known(name: &str, topic: Topic) -> Result<&'static Setting, UsageError> {
     let mine = |setting: &&Setting| setting.commands & topic.bit() != 0;
-    if let Some(setting) = settings::find(name) {
+    if let Some(setting) = table::find(name) {
         return if mine(&setting) { Ok(setting) } else { Err(misplaced(setting, topic)) };
     }
     let own = if topic == Topic::Run { &["json", "server", "help"][..] } else { &["help"] };
@@ -291,60 +259,4 @@ fn known(name: &str, topic: Topic) -> Result<&'static Setting, UsageError> {
     let meant = nearest(name, names).map(|near| format!(" Did you mean --{near}?"));
     let message = format!("There is no option --{name}.{}", meant.unwrap_or_default());
     Err(UsageError { message, topic })
-}
-
-fn misplaced(setting: &Setting, topic: Topic) -> UsageError {
-    let takes = |(_, topic): &&(&str, Topic)| setting.commands & topic.bit() != 0;
-    let takers: Vec<String> =
-        COMMANDS.iter().filter(takes).map(|(name, _)| format!("`runwire {name}`")).collect();
-    let message = format!("--{} belongs to {}.", setting.name, takers.join(" and "));
-    UsageError { message, topic }
-}
-
-fn too_much(arg: &Arg<'_>, topic: Topic) -> String {
-    match (arg, topic) {
-        (Arg::Value(word), Topic::Run) => format!(
-            "`{}` is one word too many: put the text in quotes, as in `runwire run \"list files in /tmp\"`.",
-            word.to_string_lossy()
-        ),
-        (Arg::Value(word), _) => format!("`{}` is one word too many.", word.to_string_lossy()),
-        (arg, _) => format!("There is no option {}.", shown_arg(arg)),
-    }
-}
-
-fn shown_arg(arg: &Arg<'_>) -> String {
-    match arg {
-        Arg::Short(letter) => format!("-{letter}"),
-        Arg::Long(name) => format!("--{name}"),
-        Arg::Value(word) => word.to_string_lossy().into_owned(),
-    }
-}
-
-fn lexical(error: &lexopt::Error, topic: Topic) -> UsageError {
-    let message = match error {
-        lexopt::Error::UnexpectedValue { option, .. } => format!("{option} takes no value."),
-        other => format!("{other}."),
-    };
-    UsageError { message, topic }
-}
-
-/// What is wrong with a value: where it came from, what came, what was expected.
-fn unlike(source: &str, kind: &Kind, came: &OsStr) -> String {
-    let came = match kind.secret {
-        true => format!("{} characters", came.to_string_lossy().chars().count()),
-        false => format!("{:?}", came.to_string_lossy()),
-    };
-    format!("{source}: expected {}; got {came}.", kind.expected)
-}
-
-/// Variables that look like settings and are none. Programs may have their own, so only a near
-/// miss is worth a word.
-fn misspelt(env: &Env) -> Vec<String> {
-    let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
-    let near = |name: &str| {
-        let is_ours = name.starts_with("RUNWIRE_") && !known.iter().any(|known| known == name);
-        let meant = nearest(name, known.iter().map(String::as_str)).filter(|_| is_ours)?;
-        Some(format!("{name} is no setting; did you mean {meant}?"))
-    };
-    env.names().filter_map(near).collect()
 }

@@ -1,6 +1,7 @@
 //! What `--help` says.
 use super::args::Topic;
-use super::settings::{SETTINGS, Setting};
+use super::settings::Setting;
+use super::table::SETTINGS;
 use std::fmt::Write;
 
 /// The help text on `topic`.
@@ -12,11 +13,8 @@ pub fn text(topic: Topic) -> String {
         Topic::Serve => (SERVE, SERVE_END),
         Topic::Key => (KEY, ""),
     };
-    let rows: String = SETTINGS
-        .iter()
-        .filter(|row| row.commands & topic.bit() != 0)
-        .map(|row| row_of(row))
-        .collect();
+    let rows: String =
+        SETTINGS.iter().filter(|row| row.commands & topic.bit() != 0).map(row_of).collect();
     format!("{intro}\n{SETTINGS_INTRO}\n{rows}{outro}")
 }
 

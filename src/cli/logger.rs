@@ -1,5 +1,5 @@
 //! Log lines on stderr: when, how grave, what.
-use super::render::clean;
+use super::shown::clean;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};

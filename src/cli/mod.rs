@@ -1,22 +1,38 @@
 //! The command line: from words and variables to a server or a run.
 mod args;
+#[cfg(test)]
+mod args_tests;
+#[cfg(feature = "llm")]
+mod client;
+mod env;
+mod follow;
 mod help;
 mod logger;
 mod model;
 mod plain;
+#[cfg(feature = "llm")]
+mod remote;
 mod render;
+#[cfg(test)]
+mod render_tests;
 mod run;
 mod serve;
 mod settings;
 mod setup;
+mod shown;
 mod signals;
 mod state;
+#[cfg(test)]
+mod state_tests;
 mod step;
 mod suggest;
+mod table;
+mod usage;
 mod value;
 mod watch;
 
-use args::{Command, Env, Place, Run};
+use args::{Command, Place, Run};
+use env::Env;
 use settings::Settings;
 use state::State;
 use std::io::{self, IsTerminal, Read, Write};
@@ -39,8 +55,11 @@ pub fn main() -> ExitCode {
         Command::Key(settings) => start(&settings).and_then(|()| key(&settings, &env)),
         Command::Serve(serve) => start(&serve.settings).and_then(|()| serve::serve(*serve, &env)),
         Command::Run(run) => {
-            let Some(text) = run_text(&run) else { return complain(NO_TEXT, USAGE) };
-            start(&run.settings).and_then(|()| work(*run, &text?, &env))
+            let text = match run_text(&run) {
+                Ok(text) => text,
+                Err(message) => return complain(&message, USAGE),
+            };
+            start(&run.settings).and_then(|()| work(*run, &text, &env))
         }
     };
     match done {
@@ -77,33 +96,54 @@ fn work(run: Run, text: &str, env: &Env) -> Result<u8, String> {
             let secrets = setup::secrets(&run.settings, model, env);
             run::here(agent, text, secrets, run.settings.config.run_timeout, watch)
         }
-        Place::Server(_) => Err("--server is not wired up yet".to_owned()),
+        Place::Server(url) => there(url, &run.settings, text, env, watch),
     }
+}
+
+#[cfg(feature = "llm")]
+fn there(
+    url: &str,
+    settings: &Settings,
+    text: &str,
+    env: &Env,
+    watch: Watch,
+) -> Result<u8, String> {
+    let key = match &settings.config.key {
+        Some(key) => key.clone(),
+        None => {
+            let state = State::locate(settings.state.as_deref(), env)?;
+            let none = || format!("There is no key in {}: use --key.", state.dir().display());
+            state.read_key()?.ok_or_else(none)?.text
+        }
+    };
+    remote::there(url, &key, text, watch)
+}
+
+#[cfg(not(feature = "llm"))]
+fn there(_: &str, _: &Settings, _: &str, _: &Env, _: Watch) -> Result<u8, String> {
+    Err("This runwire is built without an HTTP client: build it with the feature `llm`.".to_owned())
 }
 
 const NO_TEXT: &str = "There is no TEXT: say what is to be done, as in `runwire run \"list files in \
      /tmp\"`, or send it through a pipe.\nTry `runwire run --help`.";
 
-/// The task: TEXT, or what comes through a pipe. `None` if there is neither.
-fn run_text(run: &Run) -> Option<Result<String, String>> {
+/// The task: TEXT, or what comes through a pipe.
+fn run_text(run: &Run) -> Result<String, String> {
     if let Some(text) = &run.text {
-        return Some(Ok(text.clone()));
+        return Ok(text.clone());
     }
-    if io::stdin().is_terminal() {
-        return None;
+    if io::stdin().is_terminal() && !run.stdin {
+        return Err(NO_TEXT.to_owned());
     }
     let mut bytes = Vec::new();
     let bytes_max = run.settings.config.max_body as u64;
-    if let Err(error) = io::stdin().take(bytes_max + 1).read_to_end(&mut bytes) {
-        return Some(Err(format!("Could not read standard input: {error}.")));
-    }
+    let read = io::stdin().take(bytes_max + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("Could not read standard input: {error}."))?;
     if bytes.len() as u64 > bytes_max {
-        return Some(Err(format!("Standard input is longer than {bytes_max} bytes.")));
+        return Err(format!("Standard input is longer than {bytes_max} bytes."));
     }
-    match String::from_utf8(bytes) {
-        Err(_) => Some(Err("Standard input is not valid UTF-8.".to_owned())),
-        Ok(text) => Some(text).filter(|text| !text.trim().is_empty()).map(Ok),
-    }
+    let text = String::from_utf8(bytes).map_err(|_| "Standard input is not valid UTF-8.")?;
+    if text.trim().is_empty() { Err(NO_TEXT.to_owned()) } else { Ok(text) }
 }
 
 /// Prints to standard output; one that is closed ends the command quietly.

@@ -1,5 +1,5 @@
 //! Which model a run asks: the built-in one, unless somebody has named another.
-use super::args::Env;
+use super::env::Env;
 use super::settings::Settings;
 use super::value::is_loopback;
 use std::fmt;

@@ -1,5 +1,5 @@
 //! A run on a pipe, as text: the answer alone to standard output, the rest to standard error.
-use super::render::{clean, label};
+use super::shown::{clean, label};
 use super::step::{End, Step};
 
 /// Holds the text of the turn that is being said: only the last turn's is the answer, and which

@@ -1,4 +1,5 @@
 //! `runwire run` in this process: the agent on a thread of its own, its events to who watches.
+use super::follow::{News, follow};
 use super::signals;
 use super::watch::Watch;
 use runwire::agent::{Agent, Cancel, Cause, Job, Secrets, live};
@@ -6,9 +7,8 @@ use runwire::event::Event;
 use runwire::id::{Key, RunId, RunKey};
 use runwire::request::Request;
 use runwire::wire::sse;
-use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -33,43 +33,20 @@ pub fn here(
     let stop = cancel.clone();
     signals::watch(move || stop.cancel(Cause::Stop))
         .map_err(|error| format!("Could not watch for Ctrl-C: {error}."))?;
-    let (sender, events) = sync_channel(EVENTS_WAITING_MAX);
+    let (sender, news) = sync_channel(EVENTS_WAITING_MAX);
     // The receiver goes first only if the process ends: then nobody is left to tell.
-    let mut emit = move |event| drop(sender.send(event));
+    let mut emit = move |event| drop(sender.send(News::Event(data(run_id, &event))));
     let worker = thread::Builder::new().name("agent".to_owned());
     worker
         .spawn(move || live(&agent, &job, &secrets, &mut emit))
         .map_err(|error| format!("Could not start the agent's thread: {error}."))?;
-    if follow(&events, run_id, &cancel, timeout, &mut watch).is_err() {
+    let overdue = &mut || cancel.cancel(Cause::Deadline);
+    if follow(&news, &mut watch, timeout, overdue).is_err() {
         // Nobody reads the answer any more. The run ends, and what its tools began with it.
         cancel.cancel(Cause::Stop);
-        while events.recv().is_ok() {}
+        while news.recv().is_ok() {}
     }
     Ok(watch.exit_code())
-}
-
-/// Shows events until there are no more. Fails if they cannot be written.
-fn follow(
-    events: &Receiver<Event>,
-    run_id: RunId,
-    cancel: &Cancel,
-    timeout: Option<Duration>,
-    watch: &mut Watch,
-) -> io::Result<()> {
-    loop {
-        let left = timeout.map_or(Duration::MAX, |timeout| timeout.saturating_sub(watch.elapsed()));
-        if left.is_zero() {
-            cancel.cancel(Cause::Deadline);
-        }
-        // Past its deadline the run still has a last word to say.
-        let left = if left.is_zero() { Duration::MAX } else { left };
-        match events.recv_timeout(watch.patience().min(left)) {
-            Ok(event) => watch.event(&data(run_id, &event))?,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
-        }
-        watch.draw()?;
-    }
 }
 
 /// The event's JSON, to the byte as the server would stream it.

@@ -1,5 +1,6 @@
 //! `runwire serve`: the server, what it says at its start, and how it is told to end.
-use super::args::{Env, Serve};
+use super::args::Serve;
+use super::env::Env;
 use super::model::Choice;
 use super::state::State;
 use super::{setup, signals};
@@ -106,7 +107,7 @@ fn greeting(it: &Greeting<'_>) -> String {
            RUN=$(curl -s {url}/v1/runs -H \"Authorization: Bearer $KEY\" \\\n    \
              -H 'Content-Type: application/json' -d '{{\"input\":\"list files in /tmp\"}}' \\\n    \
              | grep -o 'run_[0-9a-f]\\{{32\\}}' | head -n 1)\n  \
-           curl -N {url}/v1/runs/$RUN/events -H \"Authorization: Bearer $KEY\"\n",
+           curl -sN {url}/v1/runs/$RUN/events -H \"Authorization: Bearer $KEY\"\n",
         version = env!("CARGO_PKG_VERSION"),
         model = it.model,
         workspace = it.workspace,

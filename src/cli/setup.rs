@@ -1,5 +1,5 @@
 //! From settings to the agent, and what it must keep to itself.
-use super::args::Env;
+use super::env::Env;
 use super::model::Choice;
 use super::settings::Settings;
 use super::state::State;

@@ -1,5 +1,5 @@
 //! The state directory: what outlives the process, above all the server's key.
-use super::args::Env;
+use super::env::Env;
 use super::value::Given;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

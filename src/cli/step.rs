@@ -82,6 +82,12 @@ impl Step {
     }
 }
 
+/// True if the event whose JSON this is ends its run.
+#[cfg(feature = "llm")]
+pub fn is_terminal(data: &str) -> bool {
+    matches!(Step::read(data), Some(Step::Ended(_)))
+}
+
 impl End {
     fn read(event: &Value) -> Option<End> {
         let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();

@@ -1,5 +1,5 @@
 //! Where a run's events go: a terminal, a pipe, or lines of JSON.
-use super::args::Env;
+use super::env::Env;
 use super::plain::Plain;
 use super::render::{Screen, Style, View};
 use super::step::{End, Step};
@@ -99,10 +99,6 @@ impl Watch {
             Some(End::Cancelled { .. }) => 130,
             Some(End::Failed { .. } | End::Interrupted { .. }) | None => 1,
         }
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.end.is_some()
     }
 
     fn view(&self) -> View {

@@ -84,13 +84,23 @@ impl Place<'_> {
             Stage::Naming => Fault::new(
                 reason::UNREACHABLE,
                 format!(
-                    "The host of the model server {url} was not found ({why}): is --base-url right?"
+                    "The host of the model server {url} was not found ({why}): \
+                     is --base-url right?"
                 ),
             ),
             Stage::Connecting => self.no_connection(&error),
             Stage::Talking if is_time_out(&error) => self.silent(),
             Stage::Talking => match error {
-                ureq::Error::Io(_) => self.closed(&why),
+                ureq::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                    self.closed(&why)
+                }
+                ureq::Error::Io(_) | ureq::Error::Rustls(_) => Fault::new(
+                    reason::UNREACHABLE,
+                    format!(
+                        "There is no secure connection to the model server at {url} ({why}): \
+                         is its certificate good, and is it https?"
+                    ),
+                ),
                 ureq::Error::Protocol(_) | ureq::Error::Http(_) => self.garbled(&why),
                 _ => Fault::new(
                     reason::UNREACHABLE,
@@ -107,7 +117,7 @@ impl Place<'_> {
                 "refused the connection: is it running?".to_owned()
             }
             error if is_time_out(error) => {
-                "does not take a connection: is --base-url right, and does a firewall let us through?"
+                "does not take a connection: is --base-url right, and no firewall in between?"
                     .to_owned()
             }
             error => format!("cannot be connected to ({}): is --base-url right?", why(error)),
@@ -203,11 +213,17 @@ impl Place<'_> {
         match complaint.status {
             Some(401 | 403) => Fault::new(
                 reason::UNAUTHORIZED,
-                format!("The model server at {url} refuses the key: check the variable named by --api-key-env.{said}"),
+                format!(
+                    "The model server at {url} refuses the key: \
+                     check the variable named by --api-key-env.{said}"
+                ),
             ),
             Some(404) => Fault::new(
                 reason::REJECTED,
-                format!("The model server at {url} does not know the model or the path: check --model, and --base-url, which ends in /v1.{said}"),
+                format!(
+                    "The model server at {url} does not know the model or the path: \
+                     check --model, and --base-url, which ends in /v1.{said}"
+                ),
             ),
             Some(429) if complaint.is_out_of_quota() => Fault::new(
                 reason::REJECTED,
@@ -215,7 +231,10 @@ impl Place<'_> {
             ),
             Some(429 | 503 | 529) => Fault::new(
                 reason::OVERLOADED,
-                format!("The model server at {url} has too much to do or is not ready: try again later.{said}"),
+                format!(
+                    "The model server at {url} has too much to do or is not ready: \
+                     try again later.{said}"
+                ),
             )
             .retry(Retry::Later(after)),
             Some(400..500) => Fault::new(
@@ -243,10 +262,11 @@ fn said(complaint: &Complaint) -> String {
     }
 }
 
+/// Without the `io: ` that ureq puts before an error that is not its own.
 fn why(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Io(error) => error.to_string(),
-        error => error.to_string(),
+        ureq::Error::Io(own) => own.to_string(),
+        other => other.to_string(),
     }
 }
 

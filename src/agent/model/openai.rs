@@ -38,6 +38,8 @@ const PAUSE_MS: u64 = 500;
 const PAUSE_MS_MAX: u64 = 10_000;
 /// Tries in all at a server that fails. One that asks for patience gets the whole time-out.
 const FAILED_TRIES_MAX: u32 = 4;
+/// A longer time-out is none, and could not be added to the time.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24 * 365);
 
 type Say<'a> = &'a mut dyn FnMut(Piece<'_>) -> Result<(), Ending>;
 
@@ -62,7 +64,7 @@ impl OpenAi {
             authorization: settings.authorization()?,
             secrets: Secrets::new(key),
             model: settings.model,
-            timeout: settings.timeout,
+            timeout: settings.timeout.min(TIMEOUT_MAX),
         })
     }
 }
@@ -77,7 +79,10 @@ impl Model for OpenAi {
     }
 
     fn turn(&self, ask: &Ask<'_>, cancel: &Cancel, say: Say<'_>) -> Result<Turn, Ending> {
-        let watch = Watch::new(cancel, Instant::now() + self.timeout)?;
+        let watch = Watch::new(cancel, Instant::now() + self.timeout).map_err(|error| {
+            let advice = "allow the server more open files";
+            Ending::failed(reason::UNREACHABLE, format!("No call can be made ({error}): {advice}."))
+        })?;
         let model = ask.model.unwrap_or(&self.model);
         let body = chat::body(ask, model);
         let turn = watch.during(|| self.tries(model, &body, &watch, say));
@@ -95,7 +100,8 @@ impl OpenAi {
                 Err(fault) => fault,
             };
             tries += 1;
-            let again = pause(fault.retry, tries).map(|pause| Instant::now() + pause);
+            let again =
+                pause(fault.retry, tries).and_then(|pause| Instant::now().checked_add(pause));
             let again = again.filter(|again| *again < watch.due());
             if again.is_none_or(|again| watch.pause(again).is_err()) {
                 return Err(fault.into_ending(tries, &self.secrets));

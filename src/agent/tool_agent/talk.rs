@@ -7,6 +7,7 @@ use crate::agent::model::{Entry, ToolSpec, Turn};
 use crate::agent::text::shorten;
 use crate::limits::OLD_RESULT_BYTES_MAX;
 use crate::request::{Content, Message, Part, Request};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -56,11 +57,18 @@ impl Talk {
     }
 
     /// Adds a turn that calls tools, and gives each call an id of its own if it has none.
+    ///
+    /// Arguments that are no JSON object are shown to the model inside one: there are servers that
+    /// refuse a whole conversation for them.
     pub fn push_turn(&mut self, turn: &mut Turn) {
         for call in &mut turn.calls {
             self.name(call);
         }
-        self.entries.push(Entry::Assistant { text: turn.text.clone(), calls: turn.calls.clone() });
+        let calls = turn
+            .calls
+            .iter()
+            .map(|call| ToolCall { arguments: as_object(&call.arguments), ..call.clone() });
+        self.entries.push(Entry::Assistant { text: turn.text.clone(), calls: calls.collect() });
     }
 
     pub fn push_result(&mut self, call_id: &str, result: String) {
@@ -145,6 +153,14 @@ fn entry(message: &Message) -> Entry {
         "user" => Entry::User(message.content.clone()),
         "assistant" => Entry::Assistant { text: message.content.to_text(), calls: Vec::new() },
         role => Entry::Other { role: role.to_owned(), content: message.content.clone() },
+    }
+}
+
+fn as_object(arguments: &str) -> String {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(_)) => arguments.to_owned(),
+        _ if arguments.trim().is_empty() => "{}".to_owned(),
+        _ => json!({ "not_an_object": shorten(arguments, OLD_RESULT_BYTES_MAX) }).to_string(),
     }
 }
 

@@ -153,15 +153,12 @@ impl Files {
                          to the place itself."
                     ));
                 }
-                Err(why) => {
+                Err(_) => {
                     let (Some(parent), Some(name)) = (head.parent(), head.file_name()) else {
-                        return Err(match head.parent() {
-                            Some(_) => format!(
-                                "`{path}` has a `..` behind a folder that does not exist. Write \
-                                 the path without it."
-                            ),
-                            None => self.explain(path, &why),
-                        });
+                        return Err(format!(
+                            "`{path}` has a `..` behind a folder that does not exist. Write the \
+                             path without it."
+                        ));
                     };
                     missing.push(name);
                     head = parent;

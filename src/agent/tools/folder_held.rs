@@ -18,6 +18,8 @@ const STEP: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const STEP: OFlags = OFlags::RDONLY;
 
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 pub(in super::super) struct Folder(OwnedFd);
 
 impl Folder {
@@ -100,8 +102,6 @@ impl Folder {
         Ok(statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }
-
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 fn fill(mut file: File, content: &[u8], before: Option<&Stat>) -> io::Result<()> {
     file.write_all(content)?;

@@ -113,8 +113,9 @@ fn step(part: &str) -> Option<Step> {
 }
 
 fn list(rest: &str) -> Option<Step> {
-    let rest = skip(rest, &["me", "all", "the", "files", "folders", "contents", "everything"]);
-    if rest.trim_end_matches(['.', '?', '!']).is_empty() && rest != "." {
+    let fillers = ["me", "all", "the", "files", "folders", "contents", "everything"];
+    let rest = skip(without_full_stop(rest), &fillers);
+    if rest.is_empty() {
         return Some(Step::List(".".to_owned()));
     }
     let prepositions = ["in", "of", "inside", "under", "from", "at"];

@@ -7,6 +7,7 @@ mod message;
 
 use super::transport::{connect_one, read, write};
 use super::watch::{Stage, Watch};
+use crate::agent::Cancel;
 use files::Servers;
 use message::{Kind, Reply, question, reply};
 use std::fs;
@@ -74,6 +75,15 @@ impl Resolver for Lookup {
 }
 
 impl Dns {
+    /// The host's addresses, IPv4 first; none if nobody knows it. Blocks for at most `timeout`.
+    ///
+    /// # Errors
+    /// If no name server answers.
+    pub fn addresses(&self, host: &str, timeout: Duration) -> io::Result<Vec<IpAddr>> {
+        let watch = Watch::new(&Cancel::new(), Instant::now() + timeout)?;
+        self.lookup(host, &watch)
+    }
+
     /// The host's addresses, IPv4 first; none if nobody knows it.
     fn lookup(&self, host: &str, watch: &Watch) -> io::Result<Vec<IpAddr>> {
         if let Ok(ip) = host.parse() {

@@ -45,6 +45,7 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Starts `/bin/sh` with `command` as the leader of a group of its own.
     pub fn start(
         command: &str,
         folder: &Path,

@@ -37,7 +37,12 @@ impl Output {
             let (head, tail) = (without_cut_end(&self.head), without_cut_start(&tail));
             let cut = 2 * PART_BYTES_MAX - head.len() - tail.len();
             let missing = self.left_out + cut as u64;
-            format!("{}\n[... {missing} bytes left out ...]\n{}", lossy(head), lossy(tail))
+            let (head, tail) = (lossy(head), lossy(tail));
+            // At the end once more, for readers who get only the ends of this.
+            format!(
+                "{head}\n[... {missing} bytes left out ...]\n{tail}\n[{} bytes printed in all]",
+                self.left_out + 2 * PART_BYTES_MAX as u64
+            )
         };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');

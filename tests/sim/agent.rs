@@ -1,0 +1,110 @@
+//! An agent: says a bounded number of things, stalls, and stops when told, sooner or later.
+use crate::random::Random;
+use runwire::event::{
+    Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind, Runtime,
+    ToolStarted, Usage,
+};
+use runwire::id::{RunId, RunKey};
+use runwire::time::Wall;
+
+pub struct Agent {
+    pub key: RunKey,
+    pub id: RunId,
+    seq: u64,
+    at: Wall,
+    left: u64,
+    pub told: Option<Cause>,
+    /// Says nothing until it is told to end.
+    pub stalled: bool,
+    /// Does not even listen to that.
+    pub deaf: bool,
+}
+
+impl Agent {
+    pub fn new(key: RunKey, id: RunId, random: &mut Random) -> Agent {
+        let longest = random.pick(&[1, 8, 60]);
+        let left = 1 + random.below(longest);
+        let stalled = random.once_in(8);
+        let deaf = random.once_in(30);
+        Agent { key, id, seq: 0, at: Wall(0), left, told: None, stalled, deaf }
+    }
+
+    /// The next thing it has to say, if it says anything now.
+    pub fn speak(&mut self, now: Wall, random: &mut Random) -> Option<Event> {
+        let listens = self.told.is_some() && !self.deaf;
+        if self.stalled && !listens {
+            return None;
+        }
+        self.left = self.left.saturating_sub(1);
+        let kind = match self.told {
+            // Sometimes the work is done before the agent hears that it should stop.
+            Some(cause) if !self.deaf && !random.once_in(6) => last_word(cause),
+            _ if self.left == 0 => completed(random),
+            _ => something(random),
+        };
+        // The clock on the wall may jump back; the run's one writer sees to it that time does not.
+        self.at = self.at.max(Wall(now.0.saturating_sub(random.below(3_000_000))));
+        let event = Event { run: self.key, seq: self.seq, at: self.at, kind };
+        self.seq += 1;
+        Some(event)
+    }
+}
+
+fn something(random: &mut Random) -> Kind {
+    match random.below(12) {
+        0 => Kind::ReasoningDelta(Delta { delta: text(random) }),
+        1 => Kind::MessageInterim(Interim { text: text(random), already_streamed: true }),
+        2 => Kind::ToolStarted(Box::new(ToolStarted {
+            tool: "terminal".to_owned(),
+            preview: text(random),
+            tool_call_id: "call_1".to_owned(),
+            args: serde_json::json!({ "command": "printf '\\n\\n'" }),
+        })),
+        _ => Kind::MessageDelta(Delta { delta: text(random) }),
+    }
+}
+
+/// All that could break a stream's framing.
+fn text(random: &mut Random) -> String {
+    const PIECES: [&str; 12] = [
+        "word ",
+        "\n",
+        "\r\n",
+        "\r",
+        "\n\n",
+        "é",
+        "🦀",
+        "\u{2028}",
+        "\0",
+        "\ndata: {}\n\nid: 9\n\n",
+        "\r\n0\r\n\r\n",
+        "\\\"",
+    ];
+    if random.once_in(150) {
+        return "x\n".repeat(8 * 1024);
+    }
+    (0..1 + random.below(6)).map(|_| random.pick(&PIECES)).collect()
+}
+
+fn completed(random: &mut Random) -> Kind {
+    let output = text(random);
+    Kind::Completed(Box::new(Completed {
+        output,
+        usage: Usage::default(),
+        runtime: Runtime::default(),
+    }))
+}
+
+fn last_word(cause: Cause) -> Kind {
+    let usage = Usage::default();
+    match cause {
+        Cause::Stop | Cause::Orphan => Kind::Cancelled(Box::new(Cancelled { usage, output: None })),
+        Cause::Deadline => {
+            let error = "too long".to_owned();
+            Kind::Failed(Box::new(Failed { error, reason: "run_timeout", usage, output: None }))
+        }
+        Cause::Shutdown => {
+            Kind::Interrupted(Box::new(Interrupted { error: "going down".to_owned() }))
+        }
+    }
+}

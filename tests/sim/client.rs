@@ -1,0 +1,217 @@
+//! A client: asks, reads the answers as HTTP, and believes nothing.
+use crate::book::Book;
+use crate::response::{Head, Piece, Responses};
+use crate::script::{Ask, Want};
+use runwire::id::RunId;
+use runwire::limits::{STALL_BYTES, STALL_MS};
+use runwire::time::Tick;
+use std::collections::VecDeque;
+
+/// The shortest of the time-outs for heads and bodies.
+const TIMEOUT_MS_MIN: u64 = 10_000;
+
+pub struct Client {
+    pub to_send: Vec<u8>,
+    /// Prefix of `to_send` that has left.
+    pub sent: usize,
+    /// It waits at each of these for `100 Continue`.
+    holds: VecDeque<usize>,
+    /// Asked and not yet answered, the oldest first.
+    pub asks: VecDeque<Ask>,
+    /// It shuts down its side once all is sent.
+    pub half_closes: bool,
+    pub ended: bool,
+    /// The server said it wants no bytes; it must say when it does.
+    pub muted: bool,
+    /// Bytes in flight to it and not yet read, and how many there may be.
+    pub pending: Vec<u8>,
+    pub window: usize,
+    pub blocked: bool,
+    /// Bytes it takes at a time, at most.
+    pub gulp: usize,
+    /// Never reads again.
+    pub stuck: bool,
+    pub told_close: bool,
+    /// The server has shut down its side.
+    pub eof: bool,
+    pub opened_at: Tick,
+    /// Since when it has not taken all that was due to it, and how much it has taken since.
+    pub lagging: Option<(Tick, u64)>,
+    responses: Responses,
+    following: Option<Following>,
+}
+
+/// An event stream that is being read.
+struct Following {
+    run: RunId,
+    next: u64,
+    opened: bool,
+    terminal: bool,
+    closed: bool,
+}
+
+impl Client {
+    pub fn new(asks: Vec<Ask>, window: usize, gulp: usize, now: Tick) -> Client {
+        let mut to_send = Vec::new();
+        let mut holds = VecDeque::new();
+        for ask in &asks {
+            if ask.waits_at > 0 {
+                holds.push_back(to_send.len() + ask.waits_at);
+            }
+            to_send.extend_from_slice(&ask.bytes);
+        }
+        Client {
+            to_send,
+            sent: 0,
+            holds,
+            asks: asks.into(),
+            half_closes: false,
+            ended: false,
+            muted: false,
+            pending: Vec::new(),
+            window,
+            blocked: false,
+            gulp,
+            stuck: false,
+            told_close: false,
+            eof: false,
+            opened_at: now,
+            lagging: None,
+            responses: Responses::default(),
+            following: None,
+        }
+    }
+
+    /// What it could send now.
+    pub fn sendable(&self) -> &[u8] {
+        let end = self.holds.front().copied().unwrap_or(self.to_send.len());
+        if self.muted || self.told_close { &[] } else { &self.to_send[self.sent..end] }
+    }
+
+    pub fn has_sent_all(&self) -> bool {
+        self.sent == self.to_send.len()
+    }
+
+    /// Takes `count` of the bytes in flight and checks all they say.
+    pub fn read(&mut self, count: usize, book: &mut Book) {
+        self.responses.feed(&self.pending[..count]);
+        self.pending.drain(..count);
+        loop {
+            let head_only = self.asks.front().is_some_and(|ask| ask.head_only);
+            match self.responses.next(head_only) {
+                None => return,
+                Some(Piece::Continue) => {
+                    assert!(self.holds.pop_front() == Some(self.sent), "a 100 nobody waited for");
+                }
+                Some(Piece::Head(head)) => self.hear_head(&head, book),
+                Some(Piece::Body(body)) => self.hear_body(&body, book),
+                Some(Piece::Frame(frame)) => self.hear_frame(&frame, book),
+                Some(Piece::End) => self.hear_end(),
+            }
+        }
+    }
+
+    /// The server has closed; `excused` says that it may do so at any moment.
+    pub fn hear_close(&mut self, book: &mut Book, excused: bool) {
+        self.read(self.pending.len(), book);
+        self.hear_eof();
+        if excused || self.told_close {
+            return;
+        }
+        assert!(self.following.is_none(), "a stream was cut");
+        assert!(self.responses.is_between(), "an answer was cut");
+        assert!(self.asks.is_empty() || !self.has_sent_all(), "unanswered: {:?}", self.asks);
+    }
+
+    /// No further byte will come, which ends a body that lasts until then.
+    pub fn hear_eof(&mut self) {
+        if self.following.as_ref().is_some_and(|stream| stream.closed) && self.responses.ended() {
+            self.hear_end();
+        }
+    }
+
+    /// The socket took `count` bytes; `all` if no more is due.
+    pub fn takes(&mut self, count: usize, all: bool, now: Tick) {
+        self.lagging = match self.lagging {
+            None => None,
+            Some(_) if all => None,
+            Some((_, taken)) if taken + count as u64 >= STALL_BYTES => Some((now, 0)),
+            Some((since, taken)) => Some((since, taken + count as u64)),
+        };
+    }
+
+    pub fn is_stalled(&self, now: Tick) -> bool {
+        self.lagging.is_some_and(|(since, _)| since.after(STALL_MS) <= now)
+    }
+
+    /// All that was asked has been answered to the end.
+    pub fn is_content(&self) -> bool {
+        (self.asks.is_empty() || self.told_close) && self.responses.is_between()
+    }
+
+    pub fn is_following(&self) -> bool {
+        self.following.is_some()
+    }
+
+    fn hear_head(&mut self, head: &Head, book: &mut Book) {
+        let ask = self.asks.front().expect("an answer to nothing");
+        let status = head.status;
+        self.told_close |= head.close;
+        let late = status == 408 && self.opened_at.after(TIMEOUT_MS_MIN) <= book.now;
+        assert!(late || ask.allows(status, book), "{status} to {ask:?}");
+        assert_eq!(status == 429 || status == 503, head.get("retry-after").is_some());
+        if !head.stream {
+            return;
+        }
+        let Want::Events { run, after } = ask.want else { panic!("a stream for {ask:?}") };
+        if !ask.head_only {
+            let next = after.map_or(0, |seen| seen + 1);
+            let stream = Following { run, next, opened: false, terminal: false, closed: false };
+            self.following = Some(stream);
+        }
+    }
+
+    fn hear_body(&mut self, body: &[u8], book: &mut Book) {
+        let json: serde_json::Value = serde_json::from_slice(body).expect("bodies are JSON");
+        let ask = self.asks.front().expect("a body belongs to an answer");
+        if let Some(id) = json["run_id"].as_str() {
+            let id = RunId::parse(id).expect("a run's id");
+            if let Want::Submit { key } = &ask.want {
+                let record = book.made(id);
+                record.has_idempotency_key |= key.is_some();
+                if let Some(key) = key {
+                    let first = *book.keys.entry(key.clone()).or_insert(id);
+                    assert_eq!(first, id, "one key made two runs");
+                }
+            }
+        } else if ask.is_wrong() {
+            assert!(json["error"]["message"].is_string() && json["error"]["type"].is_string());
+        }
+    }
+
+    /// Every reader hears 0, 1, 2, ... from its cursor on, and one last word.
+    fn hear_frame(&mut self, frame: &[u8], book: &mut Book) {
+        let stream = self.following.as_mut().expect("a frame outside a stream");
+        assert!(!stream.closed, "something after the closing comment");
+        match frame {
+            b": open" => assert!(!std::mem::replace(&mut stream.opened, true)),
+            b": keepalive" => assert!(stream.opened && !stream.terminal),
+            b": stream closed" => {
+                assert!(stream.terminal, "closed before the last word");
+                stream.closed = true;
+            }
+            _ => {
+                assert!(stream.opened && !stream.terminal, "an event after the last one");
+                stream.terminal = book.check_frame(stream.run, stream.next, frame);
+                stream.next += 1;
+            }
+        }
+    }
+
+    fn hear_end(&mut self) {
+        if let Some(stream) = self.following.take() {
+            assert!(stream.closed, "a stream ended without its closing comment");
+        }
+        self.asks.pop_front();
+    }
+}

@@ -1,0 +1,239 @@
+//! What clients ask, right and wrong, and which answers they may get.
+use crate::book::Book;
+use crate::random::Random;
+use runwire::id::RunId;
+
+/// One request, and what is known about its answer.
+#[derive(Clone)]
+pub struct Ask {
+    pub bytes: Vec<u8>,
+    pub want: Want,
+    pub head_only: bool,
+    /// Offset at which the client waits for `100 Continue`; 0 if it does not.
+    pub waits_at: usize,
+    pub made_at_turn: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Want {
+    Submit {
+        key: Option<String>,
+    },
+    Events {
+        run: RunId,
+        after: Option<u64>,
+    },
+    Status {
+        run: RunId,
+    },
+    Stop {
+        run: RunId,
+    },
+    Page,
+    /// A request that must be refused with this status.
+    Wrong(u16),
+    /// A request that breaks off.
+    Torso,
+}
+
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = String::from_utf8_lossy(&self.bytes);
+        write!(f, "{:?} {:?}", self.want, text.chars().take(300).collect::<String>())
+    }
+}
+
+impl Ask {
+    pub fn is_wrong(&self) -> bool {
+        matches!(self.want, Want::Wrong(_) | Want::Torso)
+    }
+
+    /// True if `status` is a right answer, by all the world knows.
+    pub fn allows(&self, status: u16, book: &Book) -> bool {
+        match (&self.want, status) {
+            (Want::Wrong(409), 503) => book.draining,
+            (Want::Wrong(wanted), _) => status == *wanted,
+            (Want::Torso, _) => status == 400,
+            (Want::Submit { .. }, 202) | (Want::Page, 200) => true,
+            (Want::Submit { .. }, 429) => book.full_at >= self.made_at_turn,
+            (Want::Submit { .. }, 503) => book.draining,
+            (Want::Status { .. } | Want::Stop { .. }, 200) => true,
+            (Want::Events { run, after }, 200 | 204) => {
+                let at_end = after.is_some() && book.runs[run].last_seq == *after;
+                at_end == (status == 204)
+            }
+            (Want::Events { run, .. } | Want::Status { run } | Want::Stop { run }, 404) => {
+                book.may_be_forgotten(*run)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// How this client writes its requests.
+pub struct Hand {
+    pub old: bool,
+    pub keep_alive: bool,
+    pub secret: bool,
+}
+
+impl Hand {
+    fn head(&self, method: &str, path: &str, extra: &str) -> String {
+        let version = if self.old { "1.0" } else { "1.1" };
+        let host = if self.old { "" } else { "Host: localhost:8642\r\n" };
+        let connection = match (self.old, self.keep_alive) {
+            (true, true) => "Connection: keep-alive\r\n",
+            (false, false) => "Connection: close\r\n",
+            _ => "",
+        };
+        let secret = if self.secret { "Authorization: bearer secret\r\n" } else { "" };
+        format!("{method} {path} HTTP/{version}\r\n{host}{connection}{secret}{extra}\r\n")
+    }
+
+    fn ask(&self, book: &Book, head: String, want: Want) -> Ask {
+        let (bytes, made_at_turn) = (head.into_bytes(), book.turn);
+        Ask { bytes, want, head_only: false, waits_at: 0, made_at_turn }
+    }
+
+    pub fn page(&self, book: &Book, random: &mut Random) -> Ask {
+        let paths = ["/health", "/v1/models", "/v1/capabilities", "/health/detailed"];
+        let head_only = random.once_in(4);
+        let method = if head_only { "HEAD" } else { "GET" };
+        let head = self.head(method, random.pick(&paths), "");
+        Ask { head_only, ..self.ask(book, head, Want::Page) }
+    }
+
+    pub fn submit(&self, book: &Book, random: &mut Random) -> Ask {
+        let key = random.once_in(4).then(|| format!("key-{}", random.below(3)));
+        // One key always comes with one body; what follows from another is asked on purpose.
+        let size = if key.is_some() { 5 } else { random.pick(&[1, 5, 40, 600, 9_000]) };
+        let body = format!("{{\"input\":\"{}\"}}", "é".repeat(size));
+        let mut extra = "Content-Type: application/json\r\n".to_owned();
+        if let Some(key) = &key {
+            extra += &format!("Idempotency-Key: {key}\r\n");
+        }
+        let waits = !self.old && random.once_in(6);
+        if waits {
+            extra += "Expect: 100-continue\r\n";
+        }
+        let (framing, payload) = if !self.old && random.once_in(2) {
+            ("Transfer-Encoding: chunked\r\n".to_owned(), chunked(body.as_bytes(), random))
+        } else {
+            (format!("Content-Length: {}\r\n", body.len()), body.into_bytes())
+        };
+        let head = self.head("POST", "/v1/runs", &(extra + &framing));
+        let waits_at = if waits { head.len() } else { 0 };
+        let mut ask = self.ask(book, head, Want::Submit { key });
+        ask.bytes.extend_from_slice(&payload);
+        Ask { waits_at, ..ask }
+    }
+
+    /// A key that has made a run, with a body that did not.
+    pub fn conflict(&self, book: &Book) -> Option<Ask> {
+        let (key, _) = book.keys.first_key_value()?;
+        let extra = format!(
+            "Content-Type: application/json\r\nIdempotency-Key: {key}\r\nContent-Length: 13\r\n"
+        );
+        let head = self.head("POST", "/v1/runs", &extra) + "{\"input\":\"x\"}";
+        (!book.draining).then(|| self.ask(book, head, Want::Wrong(409)))
+    }
+
+    /// Events from the start, or from some place somebody has already read up to.
+    pub fn events(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {
+        let seen = book.runs[&run].frames_seen();
+        let after = (seen > 0 && random.once_in(2)).then(|| random.below(seen));
+        let path = format!("/v1/runs/{run}/events");
+        let head_only = random.once_in(12);
+        let method = if head_only { "HEAD" } else { "GET" };
+        let head = match after {
+            None if random.once_in(2) => self.head(method, &format!("{path}?last_seq=-1"), ""),
+            None => self.head(method, &path, ""),
+            Some(seq) if random.once_in(3) => {
+                self.head(method, &format!("{path}?a=b&last_seq={seq}"), "")
+            }
+            // The header wins.
+            Some(seq) => {
+                let path = format!("{path}?last_seq=junk");
+                self.head(method, &path, &format!("Last-Event-ID: {seq}\r\n"))
+            }
+        };
+        Ask { head_only, ..self.ask(book, head, Want::Events { run, after }) }
+    }
+
+    pub fn all_events(&self, book: &Book, run: RunId) -> Ask {
+        let head = self.head("GET", &format!("/v1/runs/{run}/events"), "");
+        self.ask(book, head, Want::Events { run, after: None })
+    }
+
+    pub fn status(&self, book: &Book, run: RunId) -> Ask {
+        let head = self.head("GET", &format!("/v1/runs/{run}"), "");
+        self.ask(book, head, Want::Status { run })
+    }
+
+    pub fn stop(&self, book: &Book, run: RunId) -> Ask {
+        let head = self.head("POST", &format!("/v1/runs/{run}/stop"), "Content-Length: 0\r\n");
+        self.ask(book, head, Want::Stop { run })
+    }
+
+    pub fn bad_cursor(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {
+        let cursor = random.pick(&["x", "1e3", "-2", "99999999", "99999999999999999999"]);
+        let extra = format!("Last-Event-ID: {cursor}\r\n");
+        let head = self.head("GET", &format!("/v1/runs/{run}/events"), &extra);
+        let want = if book.may_be_forgotten(run) { 404 } else { 400 };
+        self.ask(book, head, Want::Wrong(want))
+    }
+
+    /// Requests whose refusal depends on nothing but themselves.
+    pub fn wrong(&self, book: &Book, random: &mut Random) -> Ask {
+        let json = "Content-Type: application/json\r\n";
+        let open = if self.secret { "Authorization: Bearer secret\r\n" } else { "" };
+        let long = "x".repeat(9_000);
+        let (status, text) = match random.below(12) {
+            0 => (400, "GET / HTTP/1.1\nHost: localhost\n\n".to_owned()),
+            1 => (400, "\u{16}\u{3}\u{1}".to_owned()),
+            2 => (404, self.head("GET", "/nope", "")),
+            3 => (405, self.head("DELETE", "/v1/runs", "")),
+            4 => (415, self.head("POST", "/v1/runs", "Content-Length: 2\r\n") + "{}"),
+            5 => {
+                let both = "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n";
+                (400, self.head("POST", "/v1/runs", &format!("{json}{both}")) + "{}")
+            }
+            6 => (421, format!("GET /health HTTP/1.1\r\nHost: evil.example\r\n{open}\r\n")),
+            7 => (403, self.head("GET", "/health", "Origin: https://evil.example\r\n")),
+            8 => (414, format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n")),
+            9 => (431, self.head("GET", "/", &format!("A: {long}\r\nB: {long}\r\n"))),
+            10 => (413, self.head("POST", "/v1/runs", &format!("{json}Content-Length: 20000\r\n"))),
+            _ if self.old => (404, self.head("GET", "/nope", "")),
+            _ => {
+                let framing = format!("{json}Transfer-Encoding: chunked\r\n");
+                (400, self.head("POST", "/v1/runs", &framing) + "2\r\n{}\n\n0\r\n\r\n")
+            }
+        };
+        self.ask(book, text, Want::Wrong(status))
+    }
+
+    /// A request that breaks off before its end.
+    pub fn torso(&self, book: &Book, random: &mut Random) -> Ask {
+        let whole = self.submit(book, random);
+        let cut = 1 + random.index(whole.bytes.len() - 1);
+        let head = String::from_utf8_lossy(&whole.bytes).into_owned();
+        let head = head.chars().take(cut.min(60)).collect();
+        self.ask(book, head, Want::Torso)
+    }
+}
+
+fn chunked(body: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (piece, left) = rest.split_at(1 + random.index(rest.len()));
+        let extension = if random.once_in(4) { ";name=\"value\"" } else { "" };
+        out.extend_from_slice(format!("{:X}{extension}\r\n", piece.len()).as_bytes());
+        out.extend_from_slice(piece);
+        out.extend_from_slice(b"\r\n");
+        rest = left;
+    }
+    let trailer = if random.once_in(4) { "Digest: none\r\n" } else { "" };
+    out.extend_from_slice(format!("0\r\n{trailer}\r\n").as_bytes());
+    out
+}

@@ -1,0 +1,540 @@
+//! One world: a machine, its clients, its agents, and time that passes when the world says so.
+use crate::agent::Agent;
+use crate::book::Book;
+use crate::client::Client;
+use crate::random::Random;
+use crate::script::{Ask, Hand};
+use runwire::config::{About, Config, OnOrphan};
+use runwire::event::Cause;
+use runwire::id::{ConnId, RunId, RunKey};
+use runwire::limits::{
+    DRAIN_LAST_WORD_MS, IDEMPOTENCY_TTL_MS, LINGER_MS, OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX,
+};
+use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::time::{Now, Tick, Wall};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The largest reply of these worlds: the status of a run with the longest output.
+const REPLY_BYTES_MAX: usize = 128 * 1024;
+const STEPS: u64 = 120;
+const CLIENTS_MAX: usize = 10;
+const RUNS_MAX: usize = 12;
+
+pub struct World {
+    random: Random,
+    now: Now,
+    config: Config,
+    machine: Machine,
+    clients: BTreeMap<ConnId, Client>,
+    agents: BTreeMap<RunKey, Agent>,
+    /// Runs whose agents have ended in this turn.
+    just_ended: Vec<RunKey>,
+    book: Book,
+    drained_at: Option<Tick>,
+    exited: bool,
+    /// Since the drain began, whoever is not stuck has read all there was.
+    reads_all: bool,
+    /// A running digest of everything the machine said.
+    digest: u64,
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let config = config(&mut random);
+        let now = Now { tick: Tick(0), wall: Wall(1_700_000_000_000_000) };
+        let mut id = seed;
+        let ids = Box::new(move || {
+            id += 1;
+            u128::from(id) << 64 | u128::from(id)
+        });
+        let ttl_ms = config.orphan_ttl.as_millis() as u64;
+        World {
+            machine: Machine::new(config.clone(), About::default(), ids, now),
+            random,
+            now,
+            config,
+            clients: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            just_ended: Vec::new(),
+            book: Book { ttl_ms, ..Book::default() },
+            drained_at: None,
+            exited: false,
+            reads_all: false,
+            digest: 0,
+        }
+    }
+
+    /// Returns the digest of all the machine said, and how many frames were read.
+    pub fn live(mut self) -> (u64, u64) {
+        let drains_at = self.random.once_in(6).then(|| self.random.below(STEPS));
+        for step in 0..STEPS {
+            for _ in 0..=self.random.below(3) {
+                self.something_happens();
+            }
+            if drains_at == Some(step) {
+                self.begin_drain();
+                if self.random.once_in(2) {
+                    self.reads_all = true;
+                    break;
+                }
+            }
+            self.turn();
+            if self.exited {
+                return (self.digest, self.book.frames_read);
+            }
+        }
+        if self.drained_at.is_some() {
+            self.turn();
+            self.drain_to_the_end();
+        } else {
+            if self.random.once_in(2) {
+                self.turn_kind();
+            }
+            self.abandon();
+        }
+        (self.digest, self.book.frames_read)
+    }
+
+    fn something_happens(&mut self) {
+        match self.random.below(16) {
+            0 | 1 => self.client_arrives(),
+            2..6 => self.clients_send(),
+            6..10 => {
+                self.agents_speak();
+            }
+            10..14 => self.clients_read(),
+            14 => self.somebody_leaves(),
+            _ => {
+                let ms = self.random.pick(&[1, 900, 2_000, 11_000]);
+                self.pass(ms);
+            }
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.tick = self.now.tick.after(ms);
+        self.now.wall = Wall(self.now.wall.0 + ms * 1_000);
+        self.book.now = self.now.tick;
+    }
+
+    /// What one turn of the event loop does after it has told what happened.
+    fn turn(&mut self) {
+        self.book.turn += 1;
+        self.machine.end_turn(self.now);
+        let mut late = Vec::new();
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                self.perform(output);
+            }
+            let Some(id) = self.machine.poll_writable() else { break };
+            if !self.write(id) {
+                late.push(id);
+            }
+        }
+        late.into_iter().for_each(|id| self.machine.yield_turn(id));
+        self.just_ended.clear();
+        self.check();
+    }
+
+    fn check(&mut self) {
+        self.machine.check();
+        let counts = self.machine.counts();
+        assert!(counts.working <= self.config.max_runs && counts.queued <= self.config.max_queue);
+        assert_eq!(counts.conns, self.clients.len());
+        let may_differ = self.drained_at.is_some();
+        assert!(may_differ || counts.working == self.agents.len());
+        let idle = counts.working < self.config.max_runs && counts.queued > 0;
+        assert!(!idle || may_differ, "a run waits beside a free place");
+        for id in self.clients.keys() {
+            let [small, _] = self.machine.unsent(*id);
+            let bound = OUTBOX_BYTES_MAX + SEGMENT_BYTES_MAX + REPLY_BYTES_MAX;
+            assert!(small.len() <= bound, "{id:?} is owed {} bytes", small.len());
+        }
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.machine.handle(self.now, input);
+        let counts = self.machine.counts();
+        if counts.working == self.config.max_runs && counts.queued == self.config.max_queue {
+            self.book.full_at = self.book.turn;
+        }
+    }
+
+    fn mark(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        self.mark(&format!("{output:?}"));
+        match output {
+            Output::Resume(id) => {
+                let client = self.clients.get_mut(&id).expect("a word for a closed connection");
+                assert!(std::mem::take(&mut client.muted), "resumed without a pause");
+            }
+            Output::HalfClose(id) => {
+                let client = self.clients.get_mut(&id).expect("a word for a closed connection");
+                assert!(!std::mem::replace(&mut client.eof, true), "half-closed twice");
+            }
+            Output::Close(id) => {
+                let mut client = self.clients.remove(&id).expect("a connection closed twice");
+                let excused = client.is_stalled(self.now.tick) || self.drained_at.is_some();
+                client.hear_close(&mut self.book, excused);
+            }
+            Output::Start { run, request } => {
+                let agent = Agent::new(run, request.run_id, &mut self.random);
+                self.book.made(agent.id).key = Some(run);
+                let tenant = self.agents.insert(run, agent);
+                assert!(tenant.is_none(), "{run:?} started twice");
+            }
+            Output::Cancel { run, cause } => self.cancel(run, cause),
+            Output::Exit => {
+                assert!(self.drained_at.is_some() && !self.exited);
+                self.exit();
+            }
+        }
+    }
+
+    fn cancel(&mut self, run: RunKey, cause: Cause) {
+        let Some(agent) = self.agents.get_mut(&run) else {
+            return assert!(self.just_ended.contains(&run), "{run:?} has long ended");
+        };
+        assert_eq!(agent.told.replace(cause), None, "told twice");
+        let allowed = match cause {
+            Cause::Stop => true,
+            Cause::Orphan => self.config.on_orphan == OnOrphan::Cancel,
+            Cause::Deadline => self.config.run_timeout.is_some(),
+            Cause::Shutdown => self.drained_at.is_some(),
+        };
+        assert!(allowed, "{run:?} was cancelled by {cause:?}");
+    }
+
+    /// Writes as a socket would take it. Returns false if the turn's share is used up.
+    fn write(&mut self, id: ConnId) -> bool {
+        let shares = 1 + self.random.below(6);
+        for _ in 0..shares {
+            let client = self.clients.get_mut(&id).expect("writable, but closed");
+            assert!(!client.blocked, "writable, but blocked");
+            let unsent = self.machine.unsent(id);
+            let waiting = unsent[0].len() + unsent[1].len();
+            if waiting == 0 {
+                return true;
+            }
+            let room = client.window - client.pending.len();
+            let count =
+                if self.random.once_in(3) { self.random.index(waiting) + 1 } else { waiting };
+            let count = count.min(room);
+            if count == 0 {
+                client.blocked = true;
+                client.lagging = client.lagging.or(Some((self.now.tick, 0)));
+                self.tell(Input::Blocked(id));
+                return true;
+            }
+            let first = count.min(unsent[0].len());
+            client.pending.extend_from_slice(&unsent[0][..first]);
+            client.pending.extend_from_slice(&unsent[1][..count - first]);
+            self.digest = self.digest.rotate_left(7) ^ count as u64;
+            client.takes(count, count == waiting, self.now.tick);
+            self.tell(Input::Sent(id, count));
+            if !self.clients.contains_key(&id) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn client_arrives(&mut self) {
+        if self.clients.len() >= CLIENTS_MAX {
+            return;
+        }
+        let old = self.random.once_in(6);
+        let hand =
+            Hand { old, keep_alive: !self.random.once_in(5), secret: self.config.key.is_some() };
+        let count = if old && !hand.keep_alive { 1 } else { 1 + self.random.below(4) };
+        let mut asks: Vec<Ask> = (0..count).map(|_| self.some_ask(&hand)).collect();
+        let mut half_closes = self.random.once_in(4);
+        if self.random.once_in(12) {
+            asks.push(hand.torso(&self.book, &mut self.random));
+            half_closes = true;
+        }
+        let window = self.random.pick(&[300, 4_000, 70_000, 1 << 20]);
+        let gulp = self.random.pick(&[7, 200, 5_000, 1 << 20]);
+        let mut client = Client::new(asks, window, gulp, self.now.tick);
+        client.half_closes = half_closes;
+        client.stuck = self.random.once_in(12);
+        let id = self.machine.open(self.now).expect("room for a few connections");
+        assert!(self.clients.insert(id, client).is_none(), "{id:?} was given away twice");
+    }
+
+    fn some_ask(&mut self, hand: &Hand) -> Ask {
+        let runs: Vec<RunId> = self.book.runs.keys().copied().collect();
+        let random = &mut self.random;
+        if runs.is_empty() || (runs.len() < RUNS_MAX && random.once_in(4)) {
+            return hand.submit(&self.book, random);
+        }
+        let run = runs[random.index(runs.len())];
+        match random.below(20) {
+            0..11 => hand.events(&self.book, run, random),
+            11 | 12 => hand.status(&self.book, run),
+            13 => hand.stop(&self.book, run),
+            14 | 15 => hand.page(&self.book, random),
+            16 if !self.book.may_be_forgotten(run) && self.book.ttl_ms > 100_000 => {
+                hand.bad_cursor(&self.book, run, random)
+            }
+            17 => hand.conflict(&self.book).unwrap_or_else(|| hand.page(&self.book, random)),
+            18 => hand.wrong(&self.book, random),
+            _ => hand.events(&self.book, run, random),
+        }
+    }
+
+    fn clients_send(&mut self) {
+        for id in self.ids() {
+            let client = &self.clients[&id];
+            let all = client.sendable().len();
+            let count = if self.random.once_in(2) { all } else { self.random.index(all + 1) };
+            self.client_sends(id, count);
+        }
+    }
+
+    /// Hands over `count` bytes at most, in as many reads as the machine's appetite makes of them.
+    fn client_sends(&mut self, id: ConnId, mut count: usize) {
+        while let Some(client) = self.clients.get_mut(&id) {
+            let all_sent = client.has_sent_all() || client.told_close;
+            let wants_end = all_sent && (client.half_closes || client.eof) && !client.ended;
+            if client.muted || (count == 0 && !wants_end) {
+                return;
+            }
+            let appetite = self.machine.appetite(id);
+            if appetite == 0 {
+                client.muted = true;
+            } else if count > 0 {
+                let cut = count.min(appetite);
+                let bytes = client.sendable()[..cut].to_vec();
+                client.sent += cut;
+                count -= cut;
+                self.tell(Input::Received(id, &bytes));
+            } else {
+                client.ended = true;
+                self.tell(Input::Ended(id));
+            }
+        }
+    }
+
+    fn clients_read(&mut self) {
+        for id in self.ids() {
+            let client = &self.clients[&id];
+            if !client.stuck && self.random.once_in(2) {
+                let count = client.gulp.min(client.pending.len());
+                self.client_reads(id, count);
+            }
+        }
+    }
+
+    fn client_reads(&mut self, id: ConnId, count: usize) {
+        let client = self.clients.get_mut(&id).expect("the caller knows it");
+        client.read(count, &mut self.book);
+        if client.eof && client.pending.is_empty() {
+            client.hear_eof();
+        }
+        if client.blocked && client.pending.len() < client.window {
+            client.blocked = false;
+            self.tell(Input::Writable(id));
+        }
+    }
+
+    /// Returns true if any of them had something to say.
+    fn agents_speak(&mut self) -> bool {
+        let keys: Vec<RunKey> = self.agents.keys().copied().collect();
+        keys.into_iter().filter(|key| self.agent_speaks(*key)).count() > 0
+    }
+
+    fn agent_speaks(&mut self, key: RunKey) -> bool {
+        let agent = self.agents.get_mut(&key).expect("the caller knows it");
+        let Some(event) = agent.speak(self.now.wall, &mut self.random) else { return false };
+        self.book.said(agent.id, &event);
+        if event.kind.is_terminal() {
+            self.agents.remove(&key);
+            self.just_ended.push(key);
+        }
+        self.tell(Input::Event(event));
+        true
+    }
+
+    fn somebody_leaves(&mut self) {
+        let ids = self.ids();
+        if !ids.is_empty() && self.random.once_in(2) {
+            let id = ids[self.random.index(ids.len())];
+            self.hang_up(id);
+        }
+    }
+
+    /// What it is told after that is told to nobody, so it is told nothing: `Close` comes first.
+    fn hang_up(&mut self, id: ConnId) {
+        self.clients.get_mut(&id).expect("the caller knows it").told_close = true;
+        self.tell(Input::HungUp(id));
+    }
+
+    fn ids(&self) -> Vec<ConnId> {
+        self.clients.keys().copied().collect()
+    }
+
+    /// Safety is not enough: when the world turns kind, what was begun must finish. Agents say
+    /// their last word, clients send and read whatever there is, and all hear all, without that a
+    /// millisecond passes.
+    fn turn_kind(&mut self) {
+        self.agents.values_mut().for_each(|agent| agent.stalled = false);
+        loop {
+            let before = self.progress();
+            for id in self.ids() {
+                self.clients.get_mut(&id).expect("just listed").window = usize::MAX;
+                let count = self.clients[&id].sendable().len();
+                self.client_sends(id, count);
+                if self.clients.contains_key(&id) {
+                    let count = self.clients[&id].pending.len();
+                    self.client_reads(id, count);
+                }
+            }
+            self.agents_speak();
+            self.agents.values_mut().for_each(|agent| agent.stalled = false);
+            self.turn();
+            if before == self.progress() && self.agents.is_empty() {
+                break;
+            }
+        }
+        let counts = self.machine.counts();
+        assert_eq!((counts.working, counts.queued, counts.subscribers), (0, 0, 0));
+        for (id, client) in &self.clients {
+            assert!(client.is_content(), "{id:?} was not told to the end: {:?}", client.asks);
+            assert!(!client.blocked && !client.is_following());
+        }
+        self.read_everything();
+    }
+
+    /// What changes as long as anything goes on.
+    fn progress(&self) -> (u64, u64, usize, usize) {
+        let sent = self.clients.values().map(|client| client.sent).sum();
+        let in_flight = |client: &Client| client.pending.len() + client.sendable().len();
+        let in_flight = self.clients.values().map(in_flight).sum();
+        (self.digest, self.book.frames_read, sent, in_flight)
+    }
+
+    /// Whoever comes after the end is told everything.
+    fn read_everything(&mut self) {
+        let hand = Hand { old: false, keep_alive: true, secret: self.config.key.is_some() };
+        let runs: Vec<RunId> = self.book.runs.keys().copied().collect();
+        for run in
+            runs.into_iter().filter(|run| !self.book.may_be_forgotten(*run)).collect::<Vec<_>>()
+        {
+            let ask = hand.all_events(&self.book, run);
+            let client = Client::new(vec![ask], usize::MAX, usize::MAX, self.now.tick);
+            let id = self.machine.open(self.now).expect("room for one more");
+            self.clients.insert(id, client);
+            let count = self.clients[&id].to_send.len();
+            self.client_sends(id, count);
+            for _ in 0..1_000 {
+                self.turn();
+                let count = self.clients[&id].pending.len();
+                self.client_reads(id, count);
+                if self.clients[&id].asks.is_empty() {
+                    break;
+                }
+            }
+            assert!(self.clients[&id].asks.is_empty(), "{run} was not told to the end");
+            assert!(self.book.runs[&run].last_seq.is_some());
+            self.hang_up(id);
+            self.turn();
+        }
+    }
+
+    /// With every client gone, every run must end, and in the end be forgotten.
+    fn abandon(&mut self) {
+        for id in self.ids() {
+            self.hang_up(id);
+        }
+        self.turn();
+        let left_at = self.now.tick;
+        loop {
+            self.wake_agents();
+            if !self.agents_speak() {
+                let Some(due) = self.machine.next_due() else { break };
+                self.pass(due.0.saturating_sub(self.now.tick.0));
+            }
+            self.turn();
+        }
+        assert_eq!(self.machine.counts(), Counts::default(), "something was never forgotten");
+        assert!(self.agents.is_empty());
+        let runs = self.book.runs.len() as u64 + 1;
+        let ttl = self.book.ttl_ms.max(IDEMPOTENCY_TTL_MS) + runs * self.book.ttl_ms;
+        let late = self.now.tick > left_at.after(ttl + 100_000);
+        assert!(!late, "an orphan outlived its time: {left_at:?} {:?}, {runs} runs", self.now.tick);
+    }
+
+    /// Only where orphans are cancelled may a run stall for ever.
+    fn wake_agents(&mut self) {
+        let may_stall = self.config.on_orphan == OnOrphan::Cancel;
+        for agent in self.agents.values_mut() {
+            agent.deaf = false;
+            agent.stalled &= may_stall;
+        }
+    }
+
+    fn begin_drain(&mut self) {
+        self.drained_at = Some(self.now.tick);
+        self.book.draining = true;
+        self.tell(Input::Drain);
+    }
+
+    fn drain_to_the_end(&mut self) {
+        let readers = self.clients.values_mut().filter(|client| !client.stuck);
+        readers.for_each(|client| client.window = usize::MAX);
+        while !self.exited {
+            let due = self.machine.next_due().expect("a drain that waits for nothing");
+            let ms = due.0.saturating_sub(self.now.tick.0);
+            self.pass(ms.min(100));
+            self.clients_send();
+            self.agents_speak();
+            for id in self.ids() {
+                if !self.clients[&id].stuck {
+                    let count = self.clients[&id].pending.len();
+                    self.client_reads(id, count);
+                }
+            }
+            self.turn();
+        }
+    }
+
+    /// The process is about to end: whoever reads has been told how each run ended.
+    fn exit(&mut self) {
+        self.exited = true;
+        let grace = self.config.drain.as_millis() as u64 + DRAIN_LAST_WORD_MS + LINGER_MS;
+        let begun = self.drained_at.expect("an exit follows a drain");
+        let late = begun.after(grace + 400) < self.now.tick;
+        assert!(!late || !self.reads_all, "the drain took too long");
+        let counts = self.machine.counts();
+        assert_eq!((counts.working, counts.queued), (0, 0));
+        for id in self.ids() {
+            let client = self.clients.get_mut(&id).expect("just listed");
+            client.read(client.pending.len(), &mut self.book);
+            client.hear_eof();
+            let told = !client.is_following() || client.stuck || !self.reads_all;
+            assert!(told, "{id:?} was left in the dark");
+        }
+    }
+}
+
+fn config(random: &mut Random) -> Config {
+    let mut config = Config::default();
+    config.max_runs = 1 + random.index(4);
+    config.max_queue = random.index(5);
+    config.max_body = 19_000;
+    config.key = random.once_in(3).then(|| "secret".to_owned());
+    config.orphan_ttl = Duration::from_secs(random.pick(&[1, 60, 3600]));
+    config.run_timeout = random.once_in(3).then(|| Duration::from_secs(20));
+    if random.once_in(3) {
+        config.on_orphan = OnOrphan::Cancel;
+    }
+    config
+}

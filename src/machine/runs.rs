@@ -351,13 +351,17 @@ impl Machine {
         if run.status.is_finished() {
             return;
         }
-        let before = run.status;
+        let (before, start) = (run.status, run.log.start());
         run.push(event, &mut self.scratch);
+        let (finished, dropped) = (run.status.is_finished(), run.log.start() > start);
         if !run.listed {
             run.listed = true;
             self.news.push(key);
         }
-        if run.status.is_finished() {
+        if dropped {
+            self.cut_off(key);
+        }
+        if finished {
             self.finished(key, before);
         }
     }

@@ -156,10 +156,6 @@ impl Machine {
         let Phase::Stream(stream) = &mut conn.phase else { return };
         let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
         let log = &run.log;
-        if stream.at < log.start() {
-            // What it was about to get is gone. It may come again and be told how much.
-            return self.close(id);
-        }
         if !stream.chunked && conn.outbox.is_empty() {
             while conn.outbox.len() < crate::limits::SEGMENT_BYTES_MAX
                 && let Some((frame, next)) = log.frame(stream.at)
@@ -175,6 +171,19 @@ impl Machine {
         if log.is_sealed() && (stream.at == log.end() || log.frame(stream.at).is_none()) {
             self.end_stream(id);
         }
+    }
+
+    /// Closes every subscriber whose next bytes are gone, before anybody asks for them. It may come
+    /// again and be told what it has missed.
+    pub(super) fn cut_off(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key) else { return };
+        let start = run.log.start();
+        let has_lost = |id: &ConnId| match self.conns.get(*id).map(|conn| &conn.phase) {
+            Some(Phase::Stream(stream)) => stream.at < start,
+            _ => false,
+        };
+        let lost: Vec<ConnId> = run.subscribers.iter().copied().filter(has_lost).collect();
+        lost.into_iter().for_each(|id| self.close(id));
     }
 
     fn end_stream(&mut self, id: ConnId) {

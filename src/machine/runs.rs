@@ -356,7 +356,7 @@ impl Machine {
         let (finished, dropped) = (run.status.is_finished(), run.log.start() > start);
         if !run.listed {
             run.listed = true;
-            self.news.push(key);
+            self.news.push_back(key);
         }
         if dropped {
             self.cut_off(key);

@@ -61,14 +61,15 @@ impl Machine {
         }
     }
 
-    /// Lists every subscriber of every run that has said something.
+    /// Lists every subscriber of every run that has said something. A stream that ends thereby may
+    /// have a request behind it that makes more news.
     pub(super) fn spread_news(&mut self) {
-        for key in std::mem::take(&mut self.news) {
+        while let Some(key) = self.news.pop_front() {
             let Some(run) = self.runs.get_mut(key) else { continue };
             run.listed = false;
             // Backwards, because a subscriber that leaves is replaced by the last one.
             for index in (0..run.subscribers.len()).rev() {
-                let run = self.runs.get(key).expect("a run with news is not forgotten");
+                let run = self.runs.get(key).expect("a run with subscribers is not forgotten");
                 self.pump(run.subscribers[index]);
             }
         }

@@ -164,7 +164,6 @@ impl Machine {
         if submission.provider.as_ref().is_some_and(|name| *name != self.pages.provider) {
             return Err(Reject::UnknownProvider(submission.provider.unwrap_or_default()));
         }
-        let request = self.resolve(submission, session)?;
         let fingerprint = idempotency_key.map(|_| {
             let header = |value: &Option<Box<str>>| value.as_deref().unwrap_or("").to_owned();
             let (key, id) = (header(&admitted.session_key), header(&admitted.session_id));
@@ -180,6 +179,8 @@ impl Machine {
             self.accepted(id, admitted, run, true);
             return Ok(());
         }
+        // After the replay: what a first try built on may be forgotten by the time of the second.
+        let request = self.resolve(submission, session)?;
         if self.runs.working >= self.config.max_runs
             && self.runs.queue.len() >= self.config.max_queue
         {

@@ -95,7 +95,7 @@ impl Content {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
     Text(String),
-    /// An `https:` or `data:` address, and how closely to look (`auto`, `low`, `high`).
+    /// An `https:`, `http:` or `data:image/` address, and how closely to look (`auto`, `low`, `high`).
     Image {
         url: String,
         detail: Option<String>,

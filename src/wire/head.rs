@@ -5,9 +5,13 @@
 //! httparse would let pass (bare LF) and what can never become a head (a TLS hello), so that
 //! nobody waits for a blank line that will not come. Each byte is judged by itself and its
 //! predecessor, so the answer does not depend on how the bytes were cut.
+mod fields;
+mod target;
+
 use super::Reject;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, LEADING_LINES_MAX, REQUEST_LINE_BYTES_MAX};
-use std::net::Ipv6Addr;
+use fields::{Field, Fields};
+use target::Target;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -235,169 +239,6 @@ fn read(bytes: &[u8]) -> Result<Head<'_>, Reject> {
     })
 }
 
-/// What the request line asks for (RFC 9112 §3.2).
-struct Target<'a> {
-    path: &'a str,
-    query: Option<&'a str>,
-    authority: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    fn parse(method: Method, text: &'a str) -> Result<Target<'a>, Reject> {
-        if !text.is_ascii() || text.contains('#') {
-            return Err(Reject::Malformed("the target has a character that must be %-encoded"));
-        }
-        if text.starts_with('/') || (text == "*" && method == Method::Options) {
-            return Ok(Target::of(text, None));
-        }
-        let Some(rest) = strip_scheme(text) else {
-            return Err(Reject::Malformed("the target must be a path or an http address"));
-        };
-        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if !is_host(authority) {
-            return Err(Reject::Malformed("the target's host must be NAME or NAME:PORT"));
-        }
-        Ok(Target::of(rest, Some(authority)))
-    }
-
-    fn of(text: &'a str, authority: Option<&'a str>) -> Target<'a> {
-        let (path, query) = text.split_once('?').map_or((text, None), |(p, q)| (p, Some(q)));
-        Target { path: if path.is_empty() { "/" } else { path }, query, authority }
-    }
-}
-
-fn strip_scheme(text: &str) -> Option<&str> {
-    let (scheme, rest) = text.split_once("://")?;
-    let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    known.then_some(rest)
-}
-
-/// `uri-host [":" port]` of RFC 3986 §3.2, with no user in it and no %-encoding.
-fn is_host(text: &str) -> bool {
-    if let Some(rest) = text.strip_prefix('[') {
-        return rest.split_once(']').is_some_and(|(address, port)| {
-            address.parse::<Ipv6Addr>().is_ok()
-                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
-        });
-    }
-    let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    let is_name_byte = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&b);
-    !name.is_empty() && name.bytes().all(is_name_byte) && is_port(port)
-}
-
-/// A port may be left empty (RFC 3986 §3.2.3).
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
-}
-
-/// A header that this server reads and that may appear once; the order is that of `NAMES`.
-#[derive(Clone, Copy)]
-enum Field {
-    Host,
-    ContentLength,
-    TransferEncoding,
-    Authorization,
-    Origin,
-    ContentType,
-    LastEventId,
-    IdempotencyKey,
-    SessionKey,
-    SessionId,
-    FetchMethod,
-}
-
-const NAMES: [&str; Field::FetchMethod as usize + 1] = [
-    "Host",
-    "Content-Length",
-    "Transfer-Encoding",
-    "Authorization",
-    "Origin",
-    "Content-Type",
-    "Last-Event-ID",
-    "Idempotency-Key",
-    "X-Hermes-Session-Key",
-    "X-Hermes-Session-Id",
-    "Access-Control-Request-Method",
-];
-
-/// The headers this server reads.
-#[derive(Default)]
-struct Fields<'a> {
-    single: [Option<&'a str>; NAMES.len()],
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
-impl<'a> Fields<'a> {
-    fn gather(headers: &[httparse::Header<'a>]) -> Result<Fields<'a>, Reject> {
-        let mut fields = Fields::default();
-        for header in headers {
-            if let Some(index) = NAMES.iter().position(|n| header.name.eq_ignore_ascii_case(n)) {
-                let value = std::str::from_utf8(header.value)
-                    .map_err(|_| Reject::Malformed("a header value is not UTF-8"))?;
-                if fields.single[index].replace(value).is_some() {
-                    return Err(Reject::HeaderTwice(NAMES[index]));
-                }
-            } else if header.name.eq_ignore_ascii_case("connection") {
-                fields.close |= has_token(header.value, "close");
-                fields.keep_alive |= has_token(header.value, "keep-alive");
-            } else if header.name.eq_ignore_ascii_case("expect") {
-                // Other expectations are overlooked: RFC 9110 §10.1.1 only lets a server answer
-                // 417, and no client of this API was ever told so.
-                fields.expects_continue |= has_token(header.value, "100-continue");
-            }
-        }
-        Ok(fields)
-    }
-
-    fn get(&self, field: Field) -> Option<&'a str> {
-        self.single[field as usize]
-    }
-
-    /// RFC 9112 §3.2: without exactly one valid Host, HTTP/1.1 is refused.
-    fn host(&self, version: Version) -> Result<Option<&'a str>, Reject> {
-        match self.get(Field::Host) {
-            None if version == Version::Http11 => Err(Reject::Malformed("add a Host header")),
-            Some(host) if !is_host(host) => {
-                Err(Reject::Malformed("the Host header must be NAME or NAME:PORT"))
-            }
-            host => Ok(host),
-        }
-    }
-
-    /// Two lengths, or a length beside chunking, are how requests get smuggled (RFC 9112 §6.3).
-    fn framing(&self, version: Version) -> Result<Framing, Reject> {
-        match (self.get(Field::ContentLength), self.get(Field::TransferEncoding)) {
-            (None, None) => Ok(Framing::None),
-            (Some(length), None) => sized(length),
-            (None, Some(coding))
-                if version == Version::Http11 && coding.eq_ignore_ascii_case("chunked") =>
-            {
-                Ok(Framing::Chunked)
-            }
-            (None, Some(_)) => Err(Reject::Malformed(
-                "the only Transfer-Encoding is `chunked`, and only in HTTP/1.1",
-            )),
-            (Some(_), Some(_)) => {
-                Err(Reject::Malformed("send Content-Length or Transfer-Encoding, not both"))
-            }
-        }
-    }
-}
-
-fn sized(length: &str) -> Result<Framing, Reject> {
-    if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Reject::Malformed("Content-Length must be one number in digits"));
-    }
-    Ok(Framing::Sized(length.parse().unwrap_or(u64::MAX)))
-}
-
-/// True if `token` is in a list separated by commas.
-fn has_token(list: &[u8], token: &str) -> bool {
-    list.split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
 /// The answer does not depend on the cuts, which follow from the first byte; bounds hold.
 #[doc(hidden)]
 pub fn fuzz(bytes: &[u8]) {
@@ -418,7 +259,7 @@ pub fn fuzz(bytes: &[u8]) {
     if let Ok(Some((head, used))) = at_once {
         assert!(used <= HEAD_BYTES_MAX && bytes[..used].ends_with(b"\r\n\r\n"));
         assert!(head.path.starts_with('/') || head.path == "*");
-        assert!(head.version == Version::Http10 || head.host.is_some_and(is_host));
+        assert!(head.version == Version::Http10 || head.host.is_some_and(target::is_host));
         assert!(head.version == Version::Http11 || head.framing != Framing::Chunked);
     }
 }

@@ -113,6 +113,22 @@ fn plain(reject: &Reject) -> &'static str {
         Reject::StoreUnavailable => {
             "The store cannot take new work now (is the disk full?); free some space and try again"
         }
-        _ => unreachable!("`with_data` has the sentence of {reject:?}"),
+        Reject::Malformed(_)
+        | Reject::HeaderTwice(_)
+        | Reject::InvalidJson(_)
+        | Reject::InputEntry { .. }
+        | Reject::HistoryEntry { .. }
+        | Reject::FieldType { .. }
+        | Reject::UnknownProvider(_)
+        | Reject::InvalidSessionKey(_)
+        | Reject::OriginNotAllowed(_)
+        | Reject::InsufficientScope(_)
+        | Reject::RunNotFound(_)
+        | Reject::PreviousResponseNotFound(_)
+        | Reject::MethodNotAllowed { .. }
+        | Reject::BodyTooLarge { .. }
+        | Reject::HostNotAllowed(_)
+        | Reject::TooManyRuns { .. }
+        | Reject::Draining { .. } => unreachable!("`with_data` has its sentence"),
     }
 }

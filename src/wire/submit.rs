@@ -25,9 +25,9 @@ pub struct Submission {
 /// Reads the body of a submission. Unknown fields are ignored.
 ///
 /// # Errors
-/// `InvalidJson`, `InvalidBody`, `MissingInput`, `NoUserText`, `InputEntry`, `HistoryNotList`,
-/// `HistoryEntry`, `FieldType`, `InvalidSessionKey`: the first that applies, in that order but for
-/// the last two.
+/// The first that applies: `InvalidJson`, `InvalidBody`; for `input` `MissingInput`, `FieldType`,
+/// `InputEntry`, `NoUserText`; for the history `HistoryNotList`, `HistoryEntry`; for the rest
+/// `FieldType`, `InvalidSessionKey`.
 pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
     let value = json::parse(body).map_err(|error| Reject::InvalidJson(error.to_string()))?;
     let Value::Object(mut body) = value else { return Err(Reject::InvalidBody) };

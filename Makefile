@@ -1,8 +1,12 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test ci fmt lint core docs
+.PHONY: test test-model ci fmt lint core docs
 
 test:
 	cargo test --all-features
+
+# A conversation with a real language model, which it fetches once.
+test-model:
+	tests/model/setup.sh run cargo test --all-features --test real_model -- --ignored --nocapture
 
 fmt:
 	cargo fmt --check

@@ -31,8 +31,9 @@ pub const WRITE_TURN_BYTES_MAX: usize = 256 * 1024;
 pub const INBOX_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
 /// Unsent bytes of small replies beyond which pipelined requests wait.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a refused body that are read and thrown away so that the client can read the refusal.
-pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a refused body that are read and thrown away so that the client can read the refusal:
+/// enough for a client that first sends all of a body a few times over the limit.
+pub const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The time a closing connection may take to do so.
 pub const LINGER_MS: u64 = 2_000;
 /// A reader must within this time take all that is due to it, or `STALL_BYTES`; else it is cut off.
@@ -69,6 +70,28 @@ pub const PREVIEW_CHARS_MAX: usize = 500;
 pub const TOOL_RESULT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a tool's arguments in its event.
 pub const TOOL_ARGS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a tool's result as the model is told it, and of what the terminal keeps of an output.
+pub const TOOL_ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes an older tool result is shortened to once the conversation outgrows the model.
+pub const OLD_RESULT_BYTES_MAX: usize = 512;
+/// Tool calls carried out in one turn; the model is told to repeat the others.
+pub const TURN_CALLS_MAX: usize = 64;
+/// Bytes of a file that is edited, or searched; a bigger one is refused, or passed over.
+pub const TOOL_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Lines `read_file` shows at once unless told otherwise.
+pub const READ_LINES: u64 = 2_000;
+/// Lines `list_files` and `search_files` show.
+pub const FOUND_LINES_MAX: usize = 500;
+/// Entries `list_files` and `search_files` look at before they give up.
+pub const WALK_ENTRIES_MAX: usize = 200_000;
+/// Folders below the first that `list_files` and `search_files` go into.
+pub const WALK_DEPTH_MAX: usize = 64;
+/// Seconds a terminal command may take unless told otherwise.
+pub const COMMAND_SECONDS: u64 = 120;
+/// Seconds a terminal command may take at most.
+pub const COMMAND_SECONDS_MAX: u64 = 600;
+/// What a terminal command's processes are given to end by themselves.
+pub const COMMAND_GRACE_MS: u64 = 100;
 /// Bytes of an error message in an event.
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
 
@@ -78,3 +101,5 @@ const _: () = assert!(SEGMENT_BYTES_MAX * 2 < HISTORY_BYTES_MAX);
 const _: () = assert!(HISTORY_BYTES_MAX <= FINISHED_BYTES_MAX);
 const _: () = assert!(DELTA_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(CONNS_MAX <= u32::MAX as usize);
+const _: () = assert!(OLD_RESULT_BYTES_MAX < TOOL_RESULT_BYTES_MAX);
+const _: () = assert!(COMMAND_SECONDS <= COMMAND_SECONDS_MAX);

@@ -1,2 +1,7 @@
 //! The `runwire` command.
-fn main() {}
+#![forbid(unsafe_code)]
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -5,11 +5,14 @@ mod life;
 pub mod model;
 pub mod secrets;
 pub mod text;
+mod tool_agent;
+pub mod tools;
 
 pub use cancel::{Cancel, Cause};
 pub use context::Context;
 pub use life::{Job, live};
 pub use secrets::Secrets;
+pub use tool_agent::{Settings, ToolAgent};
 
 use crate::config::About;
 use std::borrow::Cow;

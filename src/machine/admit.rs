@@ -74,6 +74,9 @@ pub fn admit(
     if !route.has(head.method) {
         return Err(Reject::MethodNotAllowed { allow: route.allow() });
     }
+    // A body of unknown length ends with its connection where there are no chunks.
+    let endless = matches!(route, Route::Events(_)) && head.version == Version::Http10;
+    let manner = Manner { close: manner.close || endless, ..manner };
     let is_json = head.content_type.is_some_and(is_json);
     if let Framing::Sized(size) = head.framing {
         if size > 0 && !is_json {

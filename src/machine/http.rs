@@ -212,7 +212,8 @@ impl Machine {
         let manner = &admitted.manner;
         if admitted.method == Method::Options {
             let conn = self.conns.get_mut(id).expect("the caller just used it");
-            reply::preflight(&mut conn.outbox, &manner.meta(&self.date));
+            let allow = admitted.route.allow();
+            reply::options(&mut conn.outbox, &manner.meta(&self.date), allow);
             return Ok(());
         }
         match &admitted.route {

@@ -41,9 +41,7 @@ impl Machine {
         let index = run.subscribers.len() as u32;
         run.subscribers.push(id);
         self.runs.subscribed();
-        // A body that is not chunked has no end but that of its connection.
-        let close = manner.close || !chunked;
-        conn.phase = Phase::Stream(Stream { run: key, at, index, chunked, close });
+        conn.phase = Phase::Stream(Stream { run: key, at, index, chunked, close: manner.close });
         conn.due = now.tick.after_duration(self.config.keepalive);
         self.arm_conn(id);
         self.pump(id);

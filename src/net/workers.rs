@@ -1,31 +1,52 @@
 //! Agent threads: one for each working run, kept for a while for the next.
+//!
+//! Of many jobs that come at once only the first calls a thread; a thread that takes a job calls
+//! the next one if jobs are left, before it begins its own. Every job still gets a thread of its
+//! own at once, but agents that end at once share one, where a call for each job would cost
+//! more than the jobs. (A channel did that, and spun before each nap.)
 use super::doorbell::Doorbell;
 use super::event_loop::News;
 use crate::agent::{Agent, Job, Secrets, live};
 use crate::limits::WORKER_IDLE_MS;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::Sender;
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// A run's thread gets by with this in a release build; debug builds need more of everything.
 const STACK_BYTES: usize = if cfg!(debug_assertions) { 2 * 1024 * 1024 } else { 512 * 1024 };
 
-pub struct Workers {
-    crew: Arc<Crew>,
-    jobs: Sender<Job>,
-}
+pub struct Workers(Arc<Crew>);
 
 struct Crew {
     agent: Arc<dyn Agent>,
     secrets: Secrets,
-    jobs: Receiver<Job>,
     news: Sender<News>,
     doorbell: Arc<Doorbell>,
-    /// Threads that wait for a job, less the jobs that wait for one of them.
-    spare: AtomicIsize,
+    board: Mutex<Board>,
+    called: Condvar,
+}
+
+/// Where jobs and threads wait for each other.
+#[derive(Default)]
+struct Board {
+    /// Never more than `idle` threads.
+    jobs: VecDeque<Job>,
+    /// Threads without a job, those included that have been called and have not come yet.
+    idle: usize,
+    /// A thread has been called and has not come yet.
+    is_calling: bool,
+}
+
+impl Board {
+    /// True if a thread must be called now: while jobs wait, one is always on its way.
+    fn must_call(&mut self) -> bool {
+        let must = !self.jobs.is_empty() && !self.is_calling;
+        self.is_calling |= must;
+        must
+    }
 }
 
 impl Workers {
@@ -35,24 +56,22 @@ impl Workers {
         news: Sender<News>,
         doorbell: Arc<Doorbell>,
     ) -> Workers {
-        // Never holds more than there are idle threads.
-        let (jobs_out, jobs) = unbounded();
-        let spare = AtomicIsize::new(0);
-        let crew = Arc::new(Crew { agent, secrets, jobs, news, doorbell, spare });
-        Workers { crew, jobs: jobs_out }
+        let (board, called) = (Mutex::default(), Condvar::new());
+        Workers(Arc::new(Crew { agent, secrets, news, doorbell, board, called }))
     }
 
     /// Has a thread work on `job`: a waiting one, else a new one.
     ///
     /// Fails if the system has no thread to give.
     pub fn start(&self, job: Job) -> io::Result<()> {
-        let spare = &self.crew.spare;
-        let take = |spare: isize| (spare > 0).then(|| spare - 1);
-        if spare.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok() {
-            self.jobs.send(job).expect("the crew holds the other end");
+        let mut board = self.0.board();
+        if board.jobs.len() < board.idle {
+            board.jobs.push_back(job);
+            self.0.call(board);
             return Ok(());
         }
-        let crew = self.crew.clone();
+        drop(board);
+        let crew = self.0.clone();
         let name = "runwire-agent".to_owned();
         thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || crew.work(job))?;
         Ok(())
@@ -75,17 +94,37 @@ impl Crew {
         }
     }
 
+    /// Returns `None` after a long time without a job: the thread may end.
     fn await_job(&self) -> Option<Job> {
-        self.spare.fetch_add(1, Ordering::AcqRel);
+        let idle = Duration::from_millis(WORKER_IDLE_MS);
+        let mut board = self.board();
+        board.idle += 1;
+        let mut is_late = false;
         loop {
-            if let Ok(job) = self.jobs.recv_timeout(Duration::from_millis(WORKER_IDLE_MS)) {
-                return Some(job);
+            let job = board.jobs.pop_front();
+            if job.is_some() || is_late {
+                board.idle -= 1;
+                self.call(board);
+                return job;
             }
-            let retire = |spare: isize| (spare > 0).then(|| spare - 1);
-            // No spare thread: a job is on its way to this one.
-            if self.spare.fetch_update(Ordering::AcqRel, Ordering::Acquire, retire).is_ok() {
-                return None;
-            }
+            let waited = self.called.wait_timeout(board, idle);
+            let (back, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            board = back;
+            board.is_calling = false;
+            is_late = waited.timed_out();
         }
+    }
+
+    /// Calls a thread if one is needed, and not before it can have the board.
+    fn call(&self, mut board: MutexGuard<'_, Board>) {
+        let must_call = board.must_call();
+        drop(board);
+        if must_call {
+            self.called.notify_one();
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -71,9 +71,11 @@ pub fn reject(out: &mut Vec<u8>, meta: &Meta<'_>, reject: &Reject) {
     json(out, &meta, reject.status(), extra.as_slice(), &reject.body());
 }
 
-/// The answer to a browser that asks before it sends (Fetch, CORS preflight).
-pub fn preflight(out: &mut Vec<u8>, meta: &Meta<'_>) {
-    const ALLOW: &[(&str, &str)] = &[
+/// The answer to OPTIONS: to a client that wants to know the methods of a path, `allow`
+/// (RFC 9110 §9.3.7), and to a browser that asks before it sends (Fetch, CORS preflight).
+pub fn options(out: &mut Vec<u8>, meta: &Meta<'_>, allow: &str) {
+    let extra = &[
+        ("Allow", allow),
         ("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE, OPTIONS"),
         (
             "Access-Control-Allow-Headers",
@@ -82,15 +84,14 @@ pub fn preflight(out: &mut Vec<u8>, meta: &Meta<'_>) {
         ),
         ("Access-Control-Max-Age", "600"),
     ];
-    empty(out, meta, 200, ALLOW);
+    empty(out, meta, 200, extra);
 }
 
 /// The head of an event stream. On HTTP/1.1 its body is chunked; on HTTP/1.0 it ends with the
 /// connection.
 pub fn stream_head(out: &mut Vec<u8>, meta: &Meta<'_>) {
     let old = meta.version == Version::Http10;
-    // To HEAD there is no body whose end must be shown.
-    let meta = Meta { close: meta.close || (old && !meta.head_only), ..*meta };
+    let meta = Meta { close: meta.close || old, ..*meta };
     start(out, &meta, 200);
     field(out, ("Content-Type", "text/event-stream"));
     field(out, ("Cache-Control", "no-cache"));

@@ -132,6 +132,8 @@ fn message(entry: Value) -> Result<Message, Lacks> {
     };
     let content = match entry.remove("content") {
         Some(Value::String(text)) => Content::Text(text),
+        // Chat completions write null where an assistant only called tools.
+        Some(Value::Null) if role == "assistant" => Content::Text(String::new()),
         Some(Value::Array(list)) => {
             let parts = list.into_iter().enumerate();
             let parts = parts.map(|(i, value)| part(value).ok_or(Lacks::Part(i)));

@@ -67,7 +67,7 @@ fn an_allowed_page_may_read_any_reply() {
         text(|out| reply::empty(out, &meta, 204, &[])),
         text(|out| reply::reject(out, &meta, &Reject::NotFound)),
         text(|out| reply::stream_head(out, &meta)),
-        text(|out| reply::preflight(out, &meta)),
+        text(|out| reply::options(out, &meta, "GET, OPTIONS")),
     ] {
         assert!(reply.contains(expected), "{reply}");
     }
@@ -78,6 +78,7 @@ fn an_allowed_page_may_read_any_reply() {
 fn a_preflight_lists_methods_and_headers() {
     let expected = format!(
         "HTTP/1.1 200 OK\r\n{FIXED}Cache-Control: no-store\r\nContent-Length: 0\r\n\
+         Allow: GET, OPTIONS\r\n\
          Access-Control-Allow-Methods: GET, POST, PATCH, DELETE, OPTIONS\r\n\
          Access-Control-Allow-Headers: Authorization, Content-Type, Idempotency-Key, \
          Last-Event-ID, X-Hermes-Session-Key, X-Hermes-Session-Id\r\n\
@@ -86,7 +87,7 @@ fn a_preflight_lists_methods_and_headers() {
          Access-Control-Expose-Headers: Location, Idempotency-Replayed, Retry-After\r\n\r\n"
     );
     let meta = Meta { cors: Some("*"), ..META };
-    assert_eq!(text(|out| reply::preflight(out, &meta)), expected);
+    assert_eq!(text(|out| reply::options(out, &meta, "GET, OPTIONS")), expected);
 }
 
 #[test]

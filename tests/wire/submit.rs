@@ -159,6 +159,14 @@ fn a_complaint_names_the_entry() {
     }
 }
 
+#[test]
+fn an_assistant_that_only_called_tools_may_have_said_null() {
+    let history = json!([{"role": "assistant", "content": null, "tool_calls": []}]);
+    let body = json!({"input": "x", "conversation_history": history}).to_string();
+    let silent = Message { role: "assistant".into(), content: Content::Text(String::new()) };
+    assert_eq!(parse(body.as_bytes()).unwrap().history, Some(vec![silent]));
+}
+
 fn image(url: &str) -> Value {
     json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
 }

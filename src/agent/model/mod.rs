@@ -1,4 +1,19 @@
 //! Who says the next turn: a conversation in, a turn out, its text piece by piece.
+pub mod builtin;
+pub mod chat;
+#[cfg(feature = "llm")]
+mod dns;
+#[cfg(feature = "llm")]
+mod fault;
+#[cfg(feature = "llm")]
+pub mod openai;
+#[cfg(feature = "llm")]
+mod settings;
+#[cfg(feature = "llm")]
+mod transport;
+#[cfg(feature = "llm")]
+mod watch;
+
 use super::{Cancel, Ending};
 use crate::event::Usage;
 use crate::request::Content;
@@ -101,4 +116,10 @@ pub enum Finish {
     Length,
     /// Withheld by the provider's filter.
     Filtered,
+}
+
+/// Eight bytes nobody can guess.
+#[cfg(feature = "llm")]
+fn random() -> u64 {
+    getrandom::u64().expect("every system this is made for has randomness")
 }

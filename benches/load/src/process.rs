@@ -1,0 +1,138 @@
+//! A server process, and what the kernel says it has used.
+use crate::{Result, http};
+use rustix::process::{Pid, Resource, Rlimit};
+use rustix::thread::CpuSet;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const START_LOOK: Duration = Duration::from_micros(100);
+/// The kernel's clock tick: the unit of CPU time in /proc/PID/stat.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Ends with its value.
+pub struct Server {
+    child: Child,
+    pub addr: SocketAddr,
+    /// From before its start to its first 200.
+    pub start_took: Duration,
+}
+
+impl Server {
+    /// Runs `command` with a free port behind it, alone on the first core where there are two.
+    pub fn start(command: &[String]) -> Result<Server> {
+        let addr = free_addr()?;
+        let (program, args) = command.split_first().ok_or("no server to start")?;
+        stay_on(0);
+        let began = Instant::now();
+        let child = Command::new(program)
+            .args(args)
+            .arg(addr.port().to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        stay_on(1);
+        let child = child.map_err(|error| format!("{program}: {error}"))?;
+        let mut server = Server { child, addr, start_took: Duration::ZERO };
+        let request = http::get(addr, "/health");
+        while !http::ask(addr, &request).is_ok_and(|(status, _)| status == 200) {
+            if began.elapsed() > START_TIMEOUT {
+                return Err(format!("{program} does not answer on {addr}").into());
+            }
+            thread::sleep(START_LOOK);
+        }
+        server.start_took = began.elapsed();
+        Ok(server)
+    }
+
+    /// Forbids the server more address space than this, from now on.
+    pub fn limit_address_space(&self, bytes: u64) -> Result<()> {
+        let pid = Pid::from_child(&self.child);
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        rustix::process::prlimit(Some(pid), Resource::As, limit)?;
+        Ok(())
+    }
+
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.child.id())
+    }
+
+    /// Makes the peak of memory begin anew.
+    pub fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy)]
+pub struct Usage {
+    /// Resident bytes: now, and at most.
+    pub resident: f64,
+    pub peak: f64,
+    /// CPU seconds by clock ticks, of all threads there ever were.
+    ticked_s: f64,
+    /// CPU seconds to the nanosecond, of the threads there are.
+    fine_s: f64,
+}
+
+impl Usage {
+    fn of(pid: u32) -> Result<Usage> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            kilobytes.unwrap_or(0.0) * 1024.0
+        };
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name before the last parenthesis may hold anything; times are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat without a name")?;
+        let times = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = times.filter_map(|time| time.parse::<f64>().ok()).sum();
+        let mut fine_s = 0.0;
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end while it is looked at.
+            let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+            let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
+            fine_s += nanos.unwrap_or(0.0) / 1e9;
+        }
+        let (resident, peak) = (bytes("VmRSS:"), bytes("VmHWM:"));
+        Ok(Usage { resident, peak, ticked_s: ticks / TICKS_PER_SECOND, fine_s })
+    }
+
+    /// CPU seconds, user's and kernel's, since `earlier`.
+    pub fn cpu_s_since(&self, earlier: &Usage) -> f64 {
+        let (fine, ticked) = (self.fine_s - earlier.fine_s, self.ticked_s - earlier.ticked_s);
+        // Where threads have ended, only the coarse clock still knows of them.
+        if fine + 2.0 / TICKS_PER_SECOND >= ticked { fine } else { ticked }
+    }
+}
+
+/// Allows this process, and so the servers it starts, as many descriptors as the system lets it.
+pub fn raise_descriptor_limit() -> Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, ..limit };
+    Ok(rustix::process::setrlimit(Resource::Nofile, all)?)
+}
+
+/// Keeps this thread, and what it starts from now on, on one core. Where there is no such core,
+/// server and load share what there is.
+fn stay_on(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    let _ = rustix::thread::sched_setaffinity(None, &cores);
+}
+
+fn free_addr() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

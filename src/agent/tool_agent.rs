@@ -1,0 +1,202 @@
+//! The built-in agent: asks a model, does what it wants done, tells it what came of that, until
+//! the model has nothing more to do than answer.
+mod talk;
+
+use super::model::{Ask, Finish, Model, Piece, ToolCall, Turn};
+use super::text::shorten;
+use super::tools::Tools;
+use super::{Agent, Context, Ending};
+use crate::config::About;
+use crate::limits::{TOOL_ENTRY_BYTES_MAX, TURN_CALLS_MAX};
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+use talk::Talk;
+
+/// What a model is told before the result of a call that went wrong.
+pub(super) const ERROR_MARK: &str = "[tool error] ";
+
+/// What the built-in agent may do, and how far.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it works and where its files are; made if it is not there. Default `.`.
+    pub workspace: PathBuf,
+    /// True if file tools may write anywhere. Default false.
+    pub allow_outside: bool,
+    /// Instructions for every run, beside the agent's own and the request's.
+    pub instructions: Option<String>,
+    /// Turns of the model in one run; one that still calls tools in its last turn fails. Default 50.
+    pub max_turns: usize,
+    /// Tokens the model takes in and gives out at once, by an estimate of 4 bytes a token and 1,000
+    /// an image. A quarter, at most 4,096, is left for its answer. Default 32,768.
+    pub context_tokens: usize,
+    /// The server's own state: files and folders no file tool reads or writes. A workspace inside
+    /// such a folder is open all the same.
+    pub private: Vec<PathBuf>,
+    /// Environment variables no command gets, beside `RUNWIRE_*`, `API_SERVER_KEY` and those whose
+    /// value contains a known secret.
+    pub private_env: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            workspace: PathBuf::from("."),
+            allow_outside: false,
+            instructions: None,
+            max_turns: 50,
+            context_tokens: 32_768,
+            private: Vec::new(),
+            private_env: Vec::new(),
+        }
+    }
+}
+
+/// The built-in agent.
+pub struct ToolAgent {
+    model: Box<dyn Model>,
+    tools: Tools,
+    settings: Settings,
+}
+
+impl ToolAgent {
+    /// Makes the workspace if it is not there. Fails if that is impossible.
+    pub fn new(model: Box<dyn Model>, settings: Settings) -> io::Result<ToolAgent> {
+        let tools = Tools::new(&settings)?;
+        Ok(ToolAgent { model, tools, settings })
+    }
+
+    fn instructions(&self, run: &Context<'_>) -> String {
+        let own = format!(
+            "You are an agent that works for a person through tools. Your workspace is {}: \
+             relative paths start there, and files are written there. Use the tools to find out \
+             and to act instead of guessing. If a tool fails, read why, change something and try \
+             again, or say what is in the way. When the work is done, answer briefly and in plain \
+             words.",
+            self.tools.workspace().display()
+        );
+        let given = [self.settings.instructions.as_deref(), run.request().instructions.as_deref()];
+        given.into_iter().flatten().fold(own, |all, more| all + "\n\n" + more)
+    }
+
+    /// Has the model say one turn, passing on each piece.
+    fn turn(&self, run: &mut Context<'_>, ask: &Ask<'_>) -> Result<Turn, Ending> {
+        let cancel = run.cancel();
+        let turn = self.model.turn(ask, cancel, &mut |piece| match piece {
+            Piece::Text(text) => run.delta(text),
+            Piece::Reasoning(text) => run.reasoning_delta(text),
+        })?;
+        run.add_usage(turn.usage);
+        run.set_runtime(self.model.provider(), &turn.model);
+        let reasoning = turn.reasoning.trim();
+        if !reasoning.is_empty() && reasoning != turn.text.trim() {
+            run.reasoning(&turn.reasoning)?;
+        }
+        Ok(turn)
+    }
+
+    /// Carries out a turn's calls in their order. A call that cannot be carried out is told to
+    /// the model as one that has gone wrong.
+    fn calls(&self, run: &mut Context<'_>, talk: &mut Talk, turn: &Turn) -> Result<(), Ending> {
+        let cut = (turn.finish == Finish::Length).then(|| turn.calls.len() - 1);
+        for (index, call) in turn.calls.iter().enumerate() {
+            let main = self.tools.main_argument(&call.name, &call.arguments);
+            run.tool_started(&call.id, &call.name, &main, &call.arguments)?;
+            let started = Instant::now();
+            let result = if Some(index) == cut {
+                Err(CUT.to_owned())
+            } else if index >= TURN_CALLS_MAX {
+                Err(format!("Only {TURN_CALLS_MAX} calls are carried out in one turn. Repeat it."))
+            } else {
+                self.tools.call(&call.name, &call.arguments, run.cancel(), run.secrets())
+            };
+            let error = result.is_err();
+            let text = result.unwrap_or_else(|why| why);
+            run.tool_completed(&call.id, &call.name, started.elapsed(), error, &text)?;
+            let told = shorten(&run.secrets().mask(&text), self.result_bytes_max());
+            let told = if error { ERROR_MARK.to_owned() + &told } else { told };
+            talk.push_result(&call.id, told);
+        }
+        Ok(())
+    }
+
+    /// A byte for each token the model can take in: about a quarter of its room for one result.
+    fn result_bytes_max(&self) -> usize {
+        self.settings.context_tokens.clamp(256, TOOL_ENTRY_BYTES_MAX)
+    }
+}
+
+const CUT: &str = "This call was cut off by the limit on the length of your answers and was not \
+                   carried out. Call again with shorter arguments, for instance in several steps.";
+
+impl Agent for ToolAgent {
+    fn run(&self, run: &mut Context<'_>) -> Result<(), Ending> {
+        let request = run.request();
+        let name = request.model.as_deref().unwrap_or(self.model.name());
+        run.set_runtime(self.model.provider(), name);
+        let tools = self.tools.specs();
+        let mut talk =
+            Talk::new(self.instructions(run), request, &tools, self.settings.context_tokens);
+        let turns_max = self.settings.max_turns.max(1);
+        for number in 1..=turns_max {
+            let dropped = talk.fit();
+            if dropped > 0 {
+                run.truncated(dropped)?;
+            }
+            let ask = Ask {
+                model: request.model.as_deref(),
+                entries: talk.entries(),
+                tools: &tools,
+                options: &request.model_options,
+            };
+            let mut turn = self.turn(run, &ask)?;
+            if turn.finish == Finish::Filtered {
+                return Err(Ending::failed("content_filtered", FILTERED));
+            }
+            if turn.calls.is_empty() {
+                return answered(run, &turn);
+            }
+            if number == turns_max {
+                break;
+            }
+            talk.push_turn(&mut turn);
+            run.end_turn()?;
+            self.calls(run, &mut talk, &turn)?;
+        }
+        Err(Ending::failed(
+            "max_turns",
+            format!(
+                "The model still called tools in its last turn of {turns_max}. Ask for less at \
+                     once, or allow more with --max-turns."
+            ),
+        ))
+    }
+
+    fn about(&self) -> About {
+        About {
+            model: self.model.name().to_owned(),
+            provider: self.model.provider().to_owned(),
+            toolsets: self.tools.toolsets(),
+            warnings: self.tools.warnings(),
+        }
+    }
+}
+
+const FILTERED: &str = "The model's provider withheld the answer: its filter objects to the \
+                        conversation. Ask in other words.";
+
+/// Ends a run whose model has said its last turn.
+fn answered(run: &mut Context<'_>, turn: &Turn) -> Result<(), Ending> {
+    match turn.finish {
+        Finish::Length if turn.text.trim().is_empty() => Err(Ending::failed(
+            "max_tokens",
+            "The model reached its limit on output tokens before it answered. Allow more with \
+             model_options.max_tokens, or ask for less.",
+        )),
+        // The reader of a cut text must be able to tell it from a whole one.
+        Finish::Length => {
+            run.delta("\n\n[cut off: the model's limit on output tokens was reached]")
+        }
+        _ => Ok(()),
+    }
+}

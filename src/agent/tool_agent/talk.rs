@@ -1,0 +1,205 @@
+//! The conversation a model is shown, kept within what the model can take in.
+//!
+//! Its size is an estimate: 4 bytes a token, which suits English prose; code and other languages
+//! take up to twice as many tokens. No model's own tokenizer is known here.
+use super::ToolCall;
+use crate::agent::model::{Entry, ToolSpec, Turn};
+use crate::agent::text::shorten;
+use crate::limits::OLD_RESULT_BYTES_MAX;
+use crate::request::{Content, Message, Part, Request};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+const BYTES_PER_TOKEN: usize = 4;
+/// What an entry costs beside its text: its role, and the marks around it.
+const ENTRY_TOKENS: usize = 8;
+const IMAGE_TOKENS: usize = 1_000;
+/// The most that is left for the model's answer.
+const ANSWER_TOKENS_MAX: usize = 4_096;
+
+/// First what the system says, then history, then the user's turn, then the turns of this run.
+pub(super) struct Talk {
+    entries: Vec<Entry>,
+    /// Entries of the system at the start, never dropped.
+    head: usize,
+    /// Where the user's turn is, never dropped.
+    input_at: usize,
+    /// Tokens the entries may take together.
+    budget: usize,
+    /// Call ids used in this run: a model may repeat one, a client must be able to tell them apart.
+    ids: BTreeSet<String>,
+}
+
+impl Talk {
+    pub fn new(
+        instructions: String,
+        request: &Request,
+        tools: &[ToolSpec],
+        context_tokens: usize,
+    ) -> Talk {
+        let (system, rest): (Vec<Entry>, Vec<Entry>) =
+            request.history.iter().map(entry).partition(|entry| matches!(entry, Entry::System(_)));
+        let mut entries = vec![Entry::System(instructions)];
+        entries.extend(system);
+        let head = entries.len();
+        entries.extend(rest);
+        let input_at = entries.len();
+        entries.push(Entry::User(request.input.clone()));
+        let answer = (context_tokens / 4).min(ANSWER_TOKENS_MAX);
+        let tools: usize = tools.iter().map(tool_tokens).sum();
+        let budget = context_tokens.saturating_sub(answer + tools);
+        Talk { entries, head, input_at, budget, ids: BTreeSet::new() }
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Adds a turn that calls tools, and gives each call an id of its own if it has none.
+    ///
+    /// Arguments that are no JSON object are shown to the model inside one: there are servers that
+    /// refuse a whole conversation for them.
+    pub fn push_turn(&mut self, turn: &mut Turn) {
+        for call in &mut turn.calls {
+            self.name(call);
+        }
+        let calls = turn
+            .calls
+            .iter()
+            .map(|call| ToolCall { arguments: as_object(&call.arguments), ..call.clone() });
+        self.entries.push(Entry::Assistant { text: turn.text.clone(), calls: calls.collect() });
+    }
+
+    pub fn push_result(&mut self, call_id: &str, result: String) {
+        self.entries.push(Entry::Tool { call_id: call_id.to_owned(), result });
+    }
+
+    /// Makes the conversation small enough, if that is possible without its system entries, the
+    /// user's turn and the last turn of tool calls. Returns how many messages it dropped.
+    ///
+    /// What goes first: the text of old results, then the oldest history, then the oldest turns
+    /// of this run (always with all their results), then the text of the last results.
+    pub fn fit(&mut self) -> usize {
+        self.shorten_results(self.input_at..self.last_turn(), OLD_RESULT_BYTES_MAX);
+        let of_history =
+            self.drop_oldest(self.head..self.input_at, |entry| matches!(entry, Entry::User(_)));
+        self.input_at -= of_history;
+        let of_run = self.drop_oldest(self.input_at + 1..self.last_turn(), |entry| {
+            matches!(entry, Entry::Assistant { .. })
+        });
+        let last = self.last_turn();
+        let results = self.entries.len().saturating_sub(last + 1).max(1);
+        let rest: usize = self.entries[..last].iter().map(tokens).sum();
+        let room = self.budget.saturating_sub(rest) * BYTES_PER_TOKEN / (results + 1);
+        self.shorten_results(last..self.entries.len(), room.max(OLD_RESULT_BYTES_MAX));
+        of_history + of_run
+    }
+
+    /// Where the last turn begins, or the end if this run has none yet.
+    fn last_turn(&self) -> usize {
+        let is_turn = |entry: &Entry| matches!(entry, Entry::Assistant { .. });
+        let after_input = &self.entries[self.input_at..];
+        after_input.iter().rposition(is_turn).map_or(self.entries.len(), |at| self.input_at + at)
+    }
+
+    fn over(&self) -> usize {
+        self.entries.iter().map(tokens).sum::<usize>().saturating_sub(self.budget)
+    }
+
+    /// Shortens results from the oldest on until all fits.
+    fn shorten_results(&mut self, range: Range<usize>, bytes_max: usize) {
+        let mut over = self.over();
+        for entry in &mut self.entries[range] {
+            if over == 0 {
+                return;
+            }
+            let before = tokens(entry);
+            if let Entry::Tool { result, .. } = entry {
+                *result = shorten(result, bytes_max);
+            }
+            over = over.saturating_sub(before.saturating_sub(tokens(entry)));
+        }
+    }
+
+    /// Drops the oldest exchanges of `range` until all fits; `begins` tells where one begins.
+    fn drop_oldest(&mut self, range: Range<usize>, begins: impl Fn(&Entry) -> bool) -> usize {
+        let mut over = self.over();
+        let mut end = range.start;
+        while end < range.end && (over > 0 || end > range.start && !begins(&self.entries[end])) {
+            over = over.saturating_sub(tokens(&self.entries[end]));
+            end += 1;
+        }
+        self.entries.drain(range.start..end);
+        end - range.start
+    }
+
+    fn name(&mut self, call: &mut ToolCall) {
+        if call.id.is_empty() || self.ids.contains(&call.id) {
+            let number = self.ids.len() + 1;
+            call.id = (number..)
+                .map(|number| format!("call_{number}"))
+                .find(|id| !self.ids.contains(id))
+                .expect("numbers do not run out");
+        }
+        self.ids.insert(call.id.clone());
+    }
+}
+
+/// A message of a client's history as models know it.
+fn entry(message: &Message) -> Entry {
+    match message.role.as_str() {
+        "system" | "developer" => Entry::System(message.content.to_text()),
+        "user" => Entry::User(message.content.clone()),
+        "assistant" => Entry::Assistant { text: message.content.to_text(), calls: Vec::new() },
+        role => Entry::Other { role: role.to_owned(), content: message.content.clone() },
+    }
+}
+
+fn as_object(arguments: &str) -> String {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(_)) => arguments.to_owned(),
+        _ if arguments.trim().is_empty() => "{}".to_owned(),
+        _ => json!({ "not_an_object": shorten(arguments, OLD_RESULT_BYTES_MAX) }).to_string(),
+    }
+}
+
+fn tokens(entry: &Entry) -> usize {
+    ENTRY_TOKENS
+        + match entry {
+            Entry::System(text) => text_tokens(text),
+            Entry::User(content) | Entry::Other { content, .. } => content_tokens(content),
+            Entry::Assistant { text, calls } => {
+                let call = |call: &ToolCall| {
+                    ENTRY_TOKENS + text_tokens(&call.name) + text_tokens(&call.arguments)
+                };
+                text_tokens(text) + calls.iter().map(call).sum::<usize>()
+            }
+            Entry::Tool { result, .. } => text_tokens(result),
+        }
+}
+
+fn content_tokens(content: &Content) -> usize {
+    match content {
+        Content::Text(text) => text_tokens(text),
+        Content::Parts(parts) => parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text_tokens(text),
+                Part::Image { .. } => IMAGE_TOKENS,
+            })
+            .sum(),
+    }
+}
+
+fn tool_tokens(tool: &ToolSpec) -> usize {
+    let parameters = tool.parameters.to_string();
+    ENTRY_TOKENS
+        + text_tokens(tool.name)
+        + text_tokens(&tool.description)
+        + text_tokens(&parameters)
+}
+
+fn text_tokens(text: &str) -> usize {
+    text.len().div_ceil(BYTES_PER_TOKEN)
+}

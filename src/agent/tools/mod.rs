@@ -1,0 +1,149 @@
+//! What the built-in agent can do: a table of tools, and one way to call them.
+mod args;
+mod edit_file;
+mod files;
+mod folder;
+mod list_files;
+mod read_file;
+mod search_files;
+#[cfg(all(feature = "sys", unix))]
+mod terminal;
+mod walk;
+mod write_file;
+
+use super::model::ToolSpec;
+use super::{Cancel, Secrets, Settings};
+use crate::config::Toolset;
+use args::{Args, Field};
+use files::Files;
+use serde_json::Value;
+use std::io;
+use std::path::Path;
+
+/// The tools of the built-in agent, and the workspace they work in.
+pub struct Tools {
+    files: Files,
+    private_env: Vec<String>,
+}
+
+/// One tool: what a model is told of it, and what it does.
+struct Tool {
+    name: &'static str,
+    description: &'static str,
+    /// The argument that tells most about a call.
+    main: &'static str,
+    fields: &'static [Field],
+    /// What came of it, or what went wrong and what to change.
+    run: fn(&Args, &ToolCx<'_>) -> Result<String, String>,
+}
+
+/// What a tool may use while it works.
+#[cfg_attr(not(all(feature = "sys", unix)), expect(dead_code, reason = "for the terminal"))]
+struct ToolCx<'a> {
+    files: &'a Files,
+    cancel: &'a Cancel,
+    secrets: &'a Secrets,
+    private_env: &'a [String],
+}
+
+const TABLE: &[Tool] = &[
+    #[cfg(all(feature = "sys", unix))]
+    terminal::TOOL,
+    read_file::TOOL,
+    write_file::TOOL,
+    edit_file::TOOL,
+    list_files::TOOL,
+    search_files::TOOL,
+];
+
+impl Tools {
+    /// Makes the workspace if it is not there. Fails if that is impossible.
+    pub fn new(settings: &Settings) -> io::Result<Tools> {
+        let files =
+            Files::new(&settings.workspace, settings.allow_outside, settings.private.clone())?;
+        Ok(Tools { files, private_env: settings.private_env.clone() })
+    }
+
+    /// The workspace's real path.
+    pub fn workspace(&self) -> &Path {
+        self.files.root()
+    }
+
+    /// The tools as a model is told of them.
+    pub fn specs(&self) -> Vec<ToolSpec> {
+        TABLE.iter().map(Tool::spec).collect()
+    }
+
+    /// The tools as clients are told of them.
+    pub fn toolsets(&self) -> Vec<Toolset> {
+        let (shell, files): (Vec<&Tool>, Vec<&Tool>) =
+            TABLE.iter().partition(|tool| tool.name == "terminal");
+        let toolset = |name: &str, description: &str, tools: Vec<&Tool>| Toolset {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            enabled: true,
+            tools: tools.iter().map(|tool| tool.name.to_owned()).collect(),
+        };
+        let mut toolsets = Vec::new();
+        if !shell.is_empty() {
+            toolsets.push(toolset("terminal", "Runs shell commands.", shell));
+        }
+        toolsets.push(toolset("files", "Reads, writes, lists and searches files.", files));
+        toolsets
+    }
+
+    /// What whoever runs these tools should know.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if cfg!(all(feature = "sys", unix)) {
+            let text = "The terminal tool is not confined: it can do what this user can.";
+            warnings.push(text.to_owned());
+        }
+        if self.files.allow_outside() {
+            warnings.push("The file tools may write outside the workspace.".to_owned());
+        } else if !folder::RACELESS {
+            let text = "A process that swaps folders for links at the right moment can lead the \
+                        file tools out of the workspace; a build with the feature `sys` is safe.";
+            warnings.push(text.to_owned());
+        }
+        warnings
+    }
+
+    /// The argument of a call that tells most about it; all of them if there is none.
+    pub fn main_argument(&self, name: &str, arguments: &str) -> String {
+        let parsed = serde_json::from_str::<Value>(arguments).ok();
+        let tool = TABLE.iter().find(|tool| tool.name == name);
+        let main = parsed.as_ref().zip(tool).and_then(|(args, tool)| args.get(tool.main)?.as_str());
+        main.unwrap_or(arguments).to_owned()
+    }
+
+    /// Carries out one call: `Ok` with what came of it, or `Err` with what to change.
+    ///
+    /// `arguments` is JSON text as a model wrote it. Returns within 250 ms of `cancel`. No value
+    /// that contains one of `secrets` gets into the environment of a command.
+    pub fn call(
+        &self,
+        name: &str,
+        arguments: &str,
+        cancel: &Cancel,
+        secrets: &Secrets,
+    ) -> Result<String, String> {
+        let Some(tool) = TABLE.iter().find(|tool| tool.name == name) else {
+            let names: Vec<&str> = TABLE.iter().map(|tool| tool.name).collect();
+            return Err(format!("There is no tool `{name}`. The tools are: {}.", names.join(", ")));
+        };
+        let args = Args::parse(tool.fields, arguments).map_err(|why| format!("{name}: {why}"))?;
+        let private_env = &self.private_env;
+        (tool.run)(&args, &ToolCx { files: &self.files, cancel, secrets, private_env })
+    }
+}
+
+impl Tool {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: self.name,
+            description: self.description.to_owned(),
+            parameters: args::schema(self.fields),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The tool `terminal`: a shell command, its output, and the certain end of its processes.
+use super::args::{Args, Field, Kind};
+use super::{Tool, ToolCx};
+use crate::limits::{COMMAND_SECONDS, COMMAND_SECONDS_MAX};
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+mod group;
+mod output;
+
+use group::{End, Group};
+use output::Output;
+
+pub(super) const TOOL: Tool = Tool {
+    name: "terminal",
+    description: "Runs a shell command with /bin/sh and shows what it prints and its exit code. \
+                  It has no input. When it ends, times out or is stopped, every process it has \
+                  started in the background ends with it. Of a long output the head and the tail \
+                  are shown, 64 KiB together.",
+    main: "command",
+    fields: &[
+        Field {
+            name: "command",
+            kind: Kind::Text,
+            required: true,
+            description: "The command, as for /bin/sh -c.",
+        },
+        Field {
+            name: "workdir",
+            kind: Kind::Text,
+            required: false,
+            description: "The folder to run it in. Default: the workspace.",
+        },
+        Field {
+            name: "timeout",
+            kind: Kind::Count,
+            required: false,
+            description: "Seconds until it is ended, at most 600. Default 120.",
+        },
+    ],
+    run: terminal,
+};
+
+fn terminal(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
+    let command = args.text("command");
+    if command.contains('\0') {
+        return Err("The command contains a NUL character. Write it without.".to_owned());
+    }
+    let folder = match args.text("workdir") {
+        "" => cx.files.root().to_owned(),
+        workdir => cx.files.absolute(workdir),
+    };
+    if !folder.is_dir() {
+        let shown = folder.display();
+        return Err(format!("workdir {shown} is not a folder. Name one that exists."));
+    }
+    let seconds = args.count("timeout").unwrap_or(COMMAND_SECONDS).clamp(1, COMMAND_SECONDS_MAX);
+    let failed = |why: std::io::Error| {
+        format!(
+            "The command could not be started or watched: {why}. If it is very long, put it \
+                 into a file and run that."
+        )
+    };
+    let mut output = Output::default();
+    let group = Group::start(command, &folder, environment(cx)).map_err(failed)?;
+    let end = group.watch(Duration::from_secs(seconds), cx.cancel, &mut output).map_err(failed)?;
+    let text = output.told();
+    match end {
+        End::Exited(status) if status.success() => Ok(format!("{text}[exit code 0]")),
+        End::Exited(status) => Err(match (status.code(), status.signal()) {
+            (Some(code), _) => format!("{text}[exit code {code}]"),
+            (None, signal) => format!("{text}[ended by signal {}]", signal.unwrap_or_default()),
+        }),
+        End::TimedOut => Err(format!(
+            "{text}[timed out after {seconds} s; the command and all it had started were ended. \
+             Give a longer `timeout` (up to {COMMAND_SECONDS_MAX}) or a faster command.]"
+        )),
+        End::Stopped => Err(format!("{text}[stopped, as the whole run was]")),
+    }
+}
+
+/// The server's environment without its settings, its keys, and whatever holds a secret.
+fn environment(cx: &ToolCx<'_>) -> Vec<(OsString, OsString)> {
+    let fits = |name: &str, value: &str| {
+        let ours = name.starts_with("RUNWIRE_") || name == "API_SERVER_KEY";
+        let private = cx.private_env.iter().any(|private| private == name);
+        !ours && !private && cx.secrets.mask(value) == value
+    };
+    std::env::vars_os()
+        .filter(|(name, value)| fits(&name.to_string_lossy(), &value.to_string_lossy()))
+        .collect()
+}

@@ -1,0 +1,33 @@
+//! The tool `write_file`: a whole file at once.
+use super::args::{Args, Field, Kind};
+use super::{Tool, ToolCx};
+
+pub(super) const TOOL: Tool = Tool {
+    name: "write_file",
+    description: "Writes a file with exactly this content, in place of one that is there. Missing \
+                  folders are made. Only inside the workspace, unless the operator allows more.",
+    main: "path",
+    fields: &[
+        Field {
+            name: "path",
+            kind: Kind::Text,
+            required: true,
+            description: "The file, relative to the workspace or absolute.",
+        },
+        Field {
+            name: "content",
+            kind: Kind::Text,
+            required: true,
+            description: "All of the file's new content.",
+        },
+    ],
+    run: write_file,
+};
+
+fn write_file(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
+    let (path, content) = (args.text("path"), args.text("content"));
+    let target = cx.files.target(path, true)?;
+    let written = target.folder.replace(&target.name, content.as_bytes());
+    written.map_err(|why| cx.files.explain(path, &why))?;
+    Ok(format!("Wrote {} bytes to {}.", content.len(), target.shown))
+}

@@ -1,0 +1,262 @@
+//! From arguments and variables to a command: a pure function, so that every refusal can be tested.
+use super::env::Env;
+use super::model::{self, Choice};
+use super::settings::{KEY, RUN, SERVE, Setting, Settings};
+use super::suggest::nearest;
+use super::table::{self, SETTINGS};
+use super::usage::{UsageError, lexical, misplaced, misspelt, shown_arg, too_much, unlike};
+use super::value::{self, Given, Kind};
+use lexopt::{Arg, Parser};
+use std::ffi::{OsStr, OsString};
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Command {
+    Help(Topic),
+    Version,
+    Key(Box<Settings>),
+    Serve(Box<Serve>),
+    Run(Box<Run>),
+}
+
+#[derive(Debug)]
+pub struct Serve {
+    pub settings: Settings,
+    pub model: Choice,
+}
+
+#[derive(Debug)]
+pub struct Run {
+    pub settings: Settings,
+    pub place: Place,
+    /// `None` means standard input.
+    pub text: Option<String>,
+    /// Standard input was asked for by `-`, so it is read even from a terminal.
+    pub stdin: bool,
+    pub json: bool,
+}
+
+/// Where a run works.
+#[derive(Debug, PartialEq)]
+pub enum Place {
+    Here(Choice),
+    /// On the server at this address, which has no slash at its end.
+    Server(String),
+}
+
+/// What help is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    All,
+    Serve,
+    Run,
+    Key,
+    Version,
+}
+
+/// The commands by name, in the order of the help text.
+pub const COMMANDS: &[(&str, Topic)] = &[
+    ("run", Topic::Run),
+    ("serve", Topic::Serve),
+    ("key", Topic::Key),
+    ("version", Topic::Version),
+];
+
+impl Topic {
+    pub fn name(self) -> Option<&'static str> {
+        COMMANDS.iter().find(|(_, topic)| *topic == self).map(|(name, _)| *name)
+    }
+
+    /// The bit of this command in `Setting::commands`.
+    pub fn bit(self) -> u8 {
+        match self {
+            Topic::Serve => SERVE,
+            Topic::Run => RUN,
+            Topic::Key => KEY,
+            Topic::All | Topic::Version => 0,
+        }
+    }
+}
+
+/// Reads a command line, without the program's own name.
+pub fn parse(args: Vec<OsString>, env: &Env) -> Result<Command, UsageError> {
+    let mut parser = Parser::from_args(args);
+    let refuse = |message| UsageError { message, topic: Topic::All };
+    let first = match parser.next().map_err(|error| refuse(error.to_string()))? {
+        None | Some(Arg::Short('h') | Arg::Long("help")) => return Ok(Command::Help(Topic::All)),
+        Some(Arg::Short('V') | Arg::Long("version")) => return Ok(Command::Version),
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        Some(Arg::Long(name)) if table::find(name).is_some() => {
+            return Err(refuse(format!(
+                "--{name} comes after the command, as in `runwire serve --{name} ...`."
+            )));
+        }
+        Some(arg) => return Err(refuse(format!("There is no option {}.", shown_arg(&arg)))),
+    };
+    if first == "help" {
+        return help(&mut parser);
+    }
+    let topic = topic(&first)?;
+    let words = Words::read(&mut parser, topic)?;
+    if words.help {
+        return Ok(Command::Help(topic));
+    }
+    words.into_command(topic, env).map_err(|message| UsageError { message, topic })
+}
+
+fn topic(name: &str) -> Result<Topic, UsageError> {
+    if let Some((_, topic)) = COMMANDS.iter().find(|(known, _)| *known == name) {
+        return Ok(*topic);
+    }
+    let meant = match nearest(name, COMMANDS.iter().map(|(known, _)| *known)) {
+        Some(known) => format!(" Did you mean `runwire {known}`?"),
+        None if name.contains(' ') => format!(" Did you mean `runwire run \"{name}\"`?"),
+        None => " There are run, serve, key and version.".to_owned(),
+    };
+    Err(UsageError { message: format!("There is no command `{name}`.{meant}"), topic: Topic::All })
+}
+
+fn help(parser: &mut Parser) -> Result<Command, UsageError> {
+    match parser.next() {
+        Ok(Some(Arg::Value(name))) => topic(&name.to_string_lossy()).map(Command::Help),
+        _ => Ok(Command::Help(Topic::All)),
+    }
+}
+
+/// What stands after a command, before it is understood.
+#[derive(Default)]
+struct Words {
+    settings: Vec<(&'static Setting, OsString)>,
+    server: Option<OsString>,
+    text: Option<OsString>,
+    json: bool,
+    help: bool,
+}
+
+impl Words {
+    fn read(parser: &mut Parser, topic: Topic) -> Result<Words, UsageError> {
+        let mut words = Words::default();
+        while let Some(arg) = parser.next().map_err(|error| lexical(&error, topic))? {
+            let is_run = topic == Topic::Run;
+            match arg {
+                Arg::Short('h') | Arg::Long("help") => words.help = true,
+                Arg::Long("json") if is_run => words.json = true,
+                Arg::Long("server") if is_run => {
+                    words.server = Some(value_of("server", &value::SERVER_URL, parser, topic)?);
+                }
+                Arg::Long(name) => {
+                    let setting = known(name, topic)?;
+                    let given = match setting.is_switch() {
+                        true => parser.optional_value().unwrap_or_else(|| "true".into()),
+                        false => value_of(setting.name, setting.kind, parser, topic)?,
+                    };
+                    words.settings.push((setting, given));
+                }
+                Arg::Value(text) if is_run && words.text.is_none() => words.text = Some(text),
+                arg => return Err(UsageError { message: too_much(&arg, topic), topic }),
+            }
+        }
+        Ok(words)
+    }
+
+    fn into_command(self, topic: Topic, env: &Env) -> Result<Command, String> {
+        if let Some(server) = &self.server {
+            let url = Given(server).url();
+            let url = url.ok_or_else(|| unlike("--server", &value::SERVER_URL, server))?;
+            self.check_remote()?;
+            let settings = self.settings(KEY, env)?;
+            if settings.config.key.is_none() && !value::is_loopback(&url) {
+                return Err(format!("{url} wants a key: set RUNWIRE_KEY, or use --key."));
+            }
+            return self.into_run(settings, Place::Server(url));
+        }
+        let settings = self.settings(topic.bit(), env)?;
+        match topic {
+            Topic::All => Ok(Command::Help(Topic::All)),
+            Topic::Version => Ok(Command::Version),
+            Topic::Key => Ok(Command::Key(Box::new(settings))),
+            Topic::Serve => {
+                let model = model::choose(&settings, env)?;
+                Ok(Command::Serve(Box::new(Serve { settings, model })))
+            }
+            Topic::Run => {
+                let model = model::choose(&settings, env)?;
+                self.into_run(settings, Place::Here(model))
+            }
+        }
+    }
+
+    fn into_run(self, settings: Settings, place: Place) -> Result<Command, String> {
+        let stdin = self.text.as_deref() == Some(OsStr::new("-"));
+        let text = match self.text.filter(|_| !stdin) {
+            Some(text) => Some(given_text(&text)?),
+            None => None,
+        };
+        Ok(Command::Run(Box::new(Run { settings, place, text, stdin, json: self.json })))
+    }
+
+    /// The settings `commands` takes: flags before variables, those before their older names.
+    fn settings(&self, commands: u8, env: &Env) -> Result<Settings, String> {
+        let mut settings = Settings { warnings: misspelt(env), ..Settings::default() };
+        for setting in SETTINGS.iter().filter(|setting| setting.commands & commands != 0) {
+            let flag = self.settings.iter().rev().find(|(given, _)| given.name == setting.name);
+            let variable = || env.get(&setting.variable()).map(|v| (setting.variable(), v));
+            let older = || setting.also.and_then(|name| Some((name.to_owned(), env.get(name)?)));
+            let given = flag.map(|(_, value)| (setting.flag(), value.as_os_str()));
+            if let Some((source, value)) = given.or_else(variable).or_else(older) {
+                let put = (setting.put)(&mut settings, Given(value));
+                put.ok_or_else(|| unlike(&source, setting.kind, value))?;
+            }
+        }
+        for (setting, value) in &self.settings {
+            let put = (setting.put)(&mut settings.clone(), Given(value));
+            put.ok_or_else(|| unlike(&setting.flag(), setting.kind, value))?;
+        }
+        Ok(settings)
+    }
+
+    fn check_remote(&self) -> Result<(), String> {
+        let here_only = |(setting, _): &&(&Setting, _)| setting.commands & KEY == 0;
+        match self.settings.iter().find(here_only) {
+            None => Ok(()),
+            Some((setting, _)) => Err(format!(
+                "--{} has no effect with --server: the server at that address decides it.",
+                setting.name
+            )),
+        }
+    }
+}
+
+fn given_text(text: &OsStr) -> Result<String, String> {
+    match text.to_str() {
+        None => Err("TEXT is not valid UTF-8.".to_owned()),
+        Some(text) if text.trim().is_empty() => Err(
+            "TEXT is empty: say what is to be done, as in `runwire run \"list files in /tmp\"`."
+                .to_owned(),
+        ),
+        Some(text) => Ok(text.to_owned()),
+    }
+}
+
+fn value_of(
+    name: &str,
+    kind: &Kind,
+    parser: &mut Parser,
+    topic: Topic,
+) -> Result<OsString, UsageError> {
+    let missing =
+        |_| UsageError { message: format!("--{name} needs a value: {}.", kind.expected), topic };
+    parser.value().map_err(missing)
+}
+
+fn known(name: &str, topic: Topic) -> Result<&'static Setting, UsageError> {
+    let mine = |setting: &&Setting| setting.commands & topic.bit() != 0;
+    if let Some(setting) = table::find(name) {
+        return if mine(&setting) { Ok(setting) } else { Err(misplaced(setting, topic)) };
+    }
+    let own = if topic == Topic::Run { &["json", "server", "help"][..] } else { &["help"] };
+    let names = SETTINGS.iter().filter(mine).map(|setting| setting.name).chain(own.iter().copied());
+    let meant = nearest(name, names).map(|near| format!(" Did you mean --{near}?"));
+    let message = format!("There is no option --{name}.{}", meant.unwrap_or_default());
+    Err(UsageError { message, topic })
+}

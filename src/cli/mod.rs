@@ -1,0 +1,161 @@
+//! The command line: from words and variables to a server or a run.
+mod args;
+#[cfg(test)]
+mod args_tests;
+#[cfg(feature = "llm")]
+mod client;
+mod env;
+mod follow;
+mod help;
+mod logger;
+mod model;
+mod plain;
+#[cfg(feature = "llm")]
+mod remote;
+mod render;
+#[cfg(test)]
+mod render_tests;
+mod run;
+mod serve;
+mod settings;
+mod setup;
+mod shown;
+mod signals;
+mod state;
+#[cfg(test)]
+mod state_tests;
+mod step;
+mod suggest;
+mod table;
+mod usage;
+mod value;
+mod watch;
+
+use args::{Command, Place, Run};
+use env::Env;
+use settings::Settings;
+use state::State;
+use std::io::{self, IsTerminal, Read, Write};
+use std::process::ExitCode;
+use watch::Watch;
+
+/// Exit code of a command line that cannot be obeyed.
+const USAGE: u8 = 2;
+
+/// Does what the process's arguments say.
+pub fn main() -> ExitCode {
+    let env = Env::of_process();
+    let command = match args::parse(std::env::args_os().skip(1).collect(), &env) {
+        Ok(command) => command,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    let done = match command {
+        Command::Help(topic) => Ok(print(&help::text(topic))),
+        Command::Version => Ok(print(concat!("runwire ", env!("CARGO_PKG_VERSION"), "\n"))),
+        Command::Key(settings) => start(&settings).and_then(|()| key(&settings, &env)),
+        Command::Serve(serve) => start(&serve.settings).and_then(|()| serve::serve(*serve, &env)),
+        Command::Run(run) => {
+            let text = match run_text(&run) {
+                Ok(text) => text,
+                Err(message) => return complain(&message, USAGE),
+            };
+            start(&run.settings).and_then(|()| work(*run, &text, &env))
+        }
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(message) => complain(&message, 1),
+    }
+}
+
+/// What every command does first.
+fn start(settings: &Settings) -> Result<(), String> {
+    logger::start(settings.log);
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
+    }
+    Ok(())
+}
+
+fn key(settings: &Settings, env: &Env) -> Result<u8, String> {
+    if let Some(key) = &settings.config.key {
+        return Ok(print(&format!("{key}\n")));
+    }
+    let key = State::locate(settings.state.as_deref(), env)?.key()?;
+    if let Some(warning) = &key.warning {
+        log::warn!("{warning}");
+    }
+    Ok(print(&format!("{}\n", key.text)))
+}
+
+fn work(run: Run, text: &str, env: &Env) -> Result<u8, String> {
+    let watch = Watch::new(run.json, env);
+    match &run.place {
+        Place::Here(model) => {
+            let agent = setup::local_agent(&run.settings, model, env)?;
+            let secrets = setup::secrets(&run.settings, model, env);
+            run::here(agent, text, secrets, run.settings.config.run_timeout, watch)
+        }
+        Place::Server(url) => there(url, &run.settings, text, env, watch),
+    }
+}
+
+#[cfg(feature = "llm")]
+fn there(
+    url: &str,
+    settings: &Settings,
+    text: &str,
+    env: &Env,
+    watch: Watch,
+) -> Result<u8, String> {
+    let key = match &settings.config.key {
+        Some(key) => key.clone(),
+        None => {
+            let state = State::locate(settings.state.as_deref(), env)?;
+            let none = || format!("There is no key in {}: use --key.", state.dir().display());
+            state.read_key()?.ok_or_else(none)?.text
+        }
+    };
+    remote::there(url, &key, text, watch)
+}
+
+#[cfg(not(feature = "llm"))]
+fn there(_: &str, _: &Settings, _: &str, _: &Env, _: Watch) -> Result<u8, String> {
+    Err("This runwire is built without an HTTP client: build it with the feature `llm`.".to_owned())
+}
+
+const NO_TEXT: &str = "There is no TEXT: say what is to be done, as in `runwire run \"list files in \
+     /tmp\"`, or send it through a pipe.\nTry `runwire run --help`.";
+
+/// The task: TEXT, or what comes through a pipe.
+fn run_text(run: &Run) -> Result<String, String> {
+    if let Some(text) = &run.text {
+        return Ok(text.clone());
+    }
+    if io::stdin().is_terminal() && !run.stdin {
+        return Err(NO_TEXT.to_owned());
+    }
+    let mut bytes = Vec::new();
+    let bytes_max = run.settings.config.max_body as u64;
+    let read = io::stdin().take(bytes_max + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("Could not read standard input: {error}."))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("Standard input is longer than {bytes_max} bytes."));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "Standard input is not valid UTF-8.")?;
+    if text.trim().is_empty() { Err(NO_TEXT.to_owned()) } else { Ok(text) }
+}
+
+/// Prints to standard output; one that is closed ends the command quietly.
+fn print(text: &str) -> u8 {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 1,
+        _ => 0,
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    // Where standard error is closed the exit code still tells.
+    let _ = writeln!(io::stderr(), "runwire: {message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,157 @@
+//! `runwire serve`: the server, what it says at its start, and how it is told to end.
+use super::args::Serve;
+use super::env::Env;
+use super::model::Choice;
+use super::state::State;
+use super::{setup, signals};
+use runwire::config::Config;
+use runwire::{Agent, Server};
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Serves until a signal ends it. Returns the exit code.
+pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
+    let Serve { settings, model } = serve;
+    let mut config = settings.config.clone();
+    let state = State::locate(settings.state.as_deref(), env);
+    let (key, mut warnings) = match config.key {
+        Some(_) => (KeyNote::Given, Vec::new()),
+        None => {
+            let key = state.as_ref().map_err(String::clone)?.key()?;
+            config.key = Some(key.text.clone());
+            let note = if key.is_new { KeyNote::New(key.text) } else { KeyNote::Kept };
+            (note, Vec::from_iter(key.warning))
+        }
+    };
+    let workspace = match &settings.workspace {
+        Some(workspace) => workspace.clone(),
+        None => state.as_ref().map_err(String::clone)?.workspace()?,
+    };
+    let agent = setup::agent(&settings, &model, workspace.clone(), state.as_ref().ok())?;
+    config.secrets.extend(model.api_key().map(str::to_owned));
+    warnings.extend(agent.about().warnings);
+    warnings.extend(model.warning());
+    warnings.extend(beyond_loopback(&config));
+    let asked = config.addr;
+    let drain = config.drain;
+    let server = Server::bind(config, agent).map_err(|error| cannot_listen(asked, &error))?;
+    let addr = server.local_addr().map_err(|error| format!("Could not listen: {error}."))?;
+    let handle = server.handle();
+    signals::watch(move || {
+        say(&format!(
+            "Stopping: working runs have {} s to finish. Once more to leave at once.\n",
+            drain.as_secs_f64()
+        ));
+        handle.drain();
+    })
+    .map_err(|error| format!("Could not watch for signals: {error}."))?;
+    say(&greeting(&Greeting {
+        addr,
+        key,
+        model: &model,
+        workspace: &workspace.display().to_string(),
+        warnings: &warnings,
+        program: &setup::program(&settings),
+    }));
+    server.run().map_err(|error| format!("The server failed: {error}."))?;
+    Ok(0)
+}
+
+/// What is known of the key when the server starts.
+enum KeyNote {
+    /// Made just now, so this is the time to show it.
+    New(String),
+    Kept,
+    /// By flag or variable: whoever gave it knows it.
+    Given,
+}
+
+struct Greeting<'a> {
+    addr: SocketAddr,
+    key: KeyNote,
+    model: &'a Choice,
+    workspace: &'a str,
+    warnings: &'a [String],
+    /// How this program is called, with what finds the same state directory.
+    program: &'a str,
+}
+
+fn greeting(it: &Greeting<'_>) -> String {
+    let url = format!("http://{}", reachable(it.addr));
+    let program = it.program;
+    let (key, bearer) = match &it.key {
+        KeyNote::New(key) => (
+            format!(
+                "{url}/#key={key}\n           (shown this once; `{program} key` prints it again)"
+            ),
+            format!("$({program} key)"),
+        ),
+        KeyNote::Kept => (
+            format!("the one made earlier; `{program} key` prints it"),
+            format!("$({program} key)"),
+        ),
+        KeyNote::Given => {
+            ("the one given by --key or variable".to_owned(), "$RUNWIRE_KEY".to_owned())
+        }
+    };
+    let warnings: String =
+        it.warnings.iter().map(|warning| format!("Warning: {warning}\n")).collect();
+    format!(
+        "runwire {version} listens on {url}\n\
+         Key:       {key}\n\
+         Model:     {model}\n\
+         Workspace: {workspace}\n\
+         {warnings}\
+         Try, in another terminal:\n  \
+           KEY={bearer}\n  \
+           RUN=$(curl -s {url}/v1/runs -H \"Authorization: Bearer $KEY\" \\\n    \
+             -H 'Content-Type: application/json' -d '{{\"input\":\"list files in /tmp\"}}' \\\n    \
+             | grep -o 'run_[0-9a-f]\\{{32\\}}' | head -n 1)\n  \
+           curl -sN {url}/v1/runs/$RUN/events -H \"Authorization: Bearer $KEY\"\n",
+        version = env!("CARGO_PKG_VERSION"),
+        model = it.model,
+        workspace = it.workspace,
+    )
+}
+
+/// Where a client on this machine finds the server.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+fn beyond_loopback(config: &Config) -> Option<String> {
+    (!config.addr.ip().is_loopback()).then(|| {
+        format!(
+            "{} can be reached by others: whoever has the key can run commands here, and what is \
+             sent is not encrypted; put a proxy with TLS in front",
+            config.addr
+        )
+    })
+}
+
+fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "something listens there already, perhaps another runwire. Choose another port with \
+             --port, or 0 for any free one."
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 are for the system. Choose another with --port."
+        }
+        ErrorKind::AddrNotAvailable => {
+            "this machine has no such address. Choose another with --host."
+        }
+        _ => return format!("Could not listen on {addr}: {error}."),
+    };
+    format!("Could not listen on {addr}: {advice}")
+}
+
+fn say(text: &str) {
+    // A server whose standard error is closed still serves.
+    let _ = io::stderr().write_all(text.as_bytes());
+}

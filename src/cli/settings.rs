@@ -1,0 +1,81 @@
+//! What can be set, and what a row of the table of settings says about it.
+use super::value::{Given, Kind};
+use runwire::config::Config;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that can be set, as it is after flags, variables and defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub config: Config,
+    pub workspace: Option<PathBuf>,
+    pub allow_outside: bool,
+    /// `None` means the built-in one; a name alone decides that a model is called.
+    pub model: Option<String>,
+    pub base_url: Option<String>,
+    /// `None` means `OPENAI_API_KEY`, if that is set.
+    pub api_key_env: Option<String>,
+    pub model_timeout: Duration,
+    pub instructions: Option<String>,
+    pub context_tokens: usize,
+    pub max_turns: usize,
+    pub state: Option<PathBuf>,
+    pub log: log::LevelFilter,
+    /// What an operator should hear of before anything starts.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            config: Config::default(),
+            workspace: None,
+            allow_outside: false,
+            model: None,
+            base_url: None,
+            api_key_env: None,
+            model_timeout: Duration::from_secs(120),
+            instructions: None,
+            context_tokens: 32_768,
+            max_turns: 50,
+            state: None,
+            log: log::LevelFilter::Warn,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// The flag without its dashes; the variable is `RUNWIRE_` and the same in capitals.
+    pub name: &'static str,
+    /// The variable by which other servers of this API call it.
+    pub also: Option<&'static str>,
+    pub kind: &'static Kind,
+    /// As one would type it; in brackets where there is nothing to type.
+    pub default: &'static str,
+    pub help: &'static str,
+    /// The commands that take it, as a sum of `SERVE`, `RUN` and `KEY`.
+    pub commands: u8,
+    /// Puts a value in its place; `None` if it is not of the kind.
+    pub put: fn(&mut Settings, Given<'_>) -> Option<()>,
+}
+
+pub const SERVE: u8 = 1;
+pub const RUN: u8 = 2;
+pub const KEY: u8 = 4;
+
+impl Setting {
+    pub fn variable(&self) -> String {
+        format!("RUNWIRE_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name)
+    }
+
+    pub fn is_switch(&self) -> bool {
+        self.kind.meta.is_empty()
+    }
+}

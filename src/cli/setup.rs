@@ -1,0 +1,93 @@
+//! From settings to the agent, and what it must keep to itself.
+use super::env::Env;
+use super::model::Choice;
+use super::settings::Settings;
+use super::state::State;
+use runwire::agent::model::Model;
+use runwire::agent::model::builtin::Builtin;
+use runwire::agent::{Secrets, Settings as AgentSettings, ToolAgent};
+use std::path::PathBuf;
+
+/// The agent of these settings, at work in `workspace`.
+pub fn agent(
+    settings: &Settings,
+    model: &Choice,
+    workspace: PathBuf,
+    state: Option<&State>,
+) -> Result<ToolAgent, String> {
+    let shown = workspace.display().to_string();
+    let private_env = match model {
+        Choice::Builtin => settings.api_key_env.clone(),
+        Choice::Remote { api_key_env, .. } => Some(api_key_env.clone()),
+    };
+    let agent_settings = AgentSettings {
+        workspace,
+        allow_outside: settings.allow_outside,
+        instructions: settings.instructions.clone(),
+        max_turns: settings.max_turns,
+        context_tokens: settings.context_tokens,
+        private: state.map(|state| state.dir().to_owned()).into_iter().collect(),
+        private_env: private_env.into_iter().collect(),
+    };
+    ToolAgent::new(open(model)?, agent_settings)
+        .map_err(|error| format!("Could not work in {shown}: {error}. Choose another --workspace."))
+}
+
+/// The agent of a run in this process: it works where the user is.
+pub fn local_agent(settings: &Settings, model: &Choice, env: &Env) -> Result<ToolAgent, String> {
+    let workspace = settings.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
+    let state = State::locate(settings.state.as_deref(), env).ok();
+    agent(settings, model, workspace, state.as_ref())
+}
+
+/// What must not show in the events of a run in this process.
+pub fn secrets(settings: &Settings, model: &Choice, env: &Env) -> Secrets {
+    let state = State::locate(settings.state.as_deref(), env).ok();
+    // A key file that cannot be read here cannot be read by the agent either.
+    let kept = state.and_then(|state| state.read_key().ok().flatten()).map(|key| key.text);
+    let given = settings.config.key.clone();
+    Secrets::new([kept, given, model.api_key().map(str::to_owned)].into_iter().flatten())
+}
+
+/// How to call this program again with the same state directory, as a shell would have it.
+pub fn program(settings: &Settings) -> String {
+    let name = std::env::args().next().unwrap_or_else(|| "runwire".to_owned());
+    let state = settings.state.as_ref().map(|dir| dir.display().to_string());
+    let state = state.map(|dir| format!(" --state {}", quoted(&dir))).unwrap_or_default();
+    quoted(&name) + &state
+}
+
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(feature = "llm")]
+fn open(model: &Choice) -> Result<Box<dyn Model>, String> {
+    use runwire::agent::model::openai::{OpenAi, OpenAiSettings};
+    match model {
+        Choice::Builtin => Ok(Box::new(Builtin)),
+        Choice::Remote { base_url, model, api_key, timeout, .. } => {
+            let mut settings = OpenAiSettings::new(base_url, model);
+            settings.api_key = api_key.clone();
+            settings.timeout = *timeout;
+            Ok(Box::new(OpenAi::new(settings)?))
+        }
+    }
+}
+
+#[cfg(not(feature = "llm"))]
+fn open(model: &Choice) -> Result<Box<dyn Model>, String> {
+    match model {
+        Choice::Builtin => Ok(Box::new(Builtin)),
+        Choice::Remote { .. } => {
+            Err("This runwire is built without a model client: build it with \
+             the feature `llm`, or leave --model out."
+                .to_owned())
+        }
+    }
+}

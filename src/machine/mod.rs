@@ -119,9 +119,10 @@ enum Drain {
     LastWords {
         until: Tick,
     },
-    /// All runs have ended; readers are being told.
+    /// All runs have ended; readers are being told. `until` moves on with each byte they take.
     Flush {
         until: Tick,
+        until_max: Tick,
     },
     Done,
 }
@@ -154,7 +155,8 @@ impl Machine {
     /// Admits a connection, or returns `None` when there is no room for one.
     pub fn open(&mut self, now: Now) -> Option<ConnId> {
         self.set_now(now);
-        let due = now.tick.after_duration(self.config.idle_timeout);
+        let idle = now.tick.after_duration(self.config.idle_timeout);
+        let due = if self.is_draining() { now.tick.after(LINGER_MS) } else { idle };
         let id = self.conns.insert(Conn::new(due))?;
         self.arm_conn(id);
         Some(id)
@@ -311,9 +313,11 @@ impl Machine {
     /// Goes on with the drain if nothing holds it up any more.
     fn drain_on(&mut self) {
         let runs_ended = self.runs.unfinished() == 0;
-        if runs_ended && matches!(self.drain, Drain::Grace { .. } | Drain::LastWords { .. }) {
+        if let Drain::Grace { until: grace } | Drain::LastWords { until: grace } = self.drain
+            && runs_ended
+        {
             let until = self.now.tick.after(LINGER_MS);
-            self.set_drain(Drain::Flush { until }, until);
+            self.set_drain(Drain::Flush { until, until_max: grace.max(until) }, until);
             self.close_idle();
         }
         if matches!(self.drain, Drain::Flush { .. }) && self.conns.is_empty() {
@@ -329,11 +333,19 @@ impl Machine {
                 self.interrupt_all();
                 self.drain_on();
             }
-            Drain::Flush { until } if until <= self.now.tick => {
+            Drain::Flush { until, .. } if until <= self.now.tick => {
                 self.drain = Drain::Done;
                 self.outputs.push_back(Output::Exit);
             }
+            Drain::Flush { until, .. } => self.wheel.insert(until, Timer::Drain),
             _ => {}
+        }
+    }
+
+    /// A reader goes on reading, so the rest of what is due to it is waited for.
+    fn prolong_flush(&mut self) {
+        if let Drain::Flush { until, until_max } = &mut self.drain {
+            *until = self.now.tick.after(LINGER_MS).min(*until_max);
         }
     }
 

@@ -96,6 +96,9 @@ impl Machine {
         let all = conn.unsent().is_empty() && self.lent(conn).is_empty();
         let conn = self.conns.get_mut(id).expect("it was there a moment ago");
         conn.ease_stall(now, count, all);
+        if count > 0 {
+            self.prolong_flush();
+        }
         if all {
             self.all_sent(id);
         }
@@ -216,10 +219,11 @@ impl Machine {
 
 /// The first event a cursor has not seen. `N` means that it has seen all up to `N`, `-1` none.
 fn seq_after(cursor: Option<&str>, next_seq: u64) -> Result<u64, Reject> {
-    let Some(cursor) = cursor else { return Ok(0) };
-    match cursor.parse::<i64>() {
-        Ok(-1) => Ok(0),
-        Ok(seen) if seen >= 0 && (seen as u64) < next_seq => Ok(seen as u64 + 1),
+    let Some(cursor) = cursor.filter(|cursor| *cursor != "-1") else { return Ok(0) };
+    // `parse` alone would also take a sign.
+    let digits = cursor.bytes().all(|byte| byte.is_ascii_digit());
+    match cursor.parse::<u64>() {
+        Ok(seen) if digits && seen < next_seq => Ok(seen + 1),
         _ => Err(Reject::InvalidCursor),
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod admit;
 mod conn;
+mod fuzz;
 mod http;
 mod log;
 mod pages;
@@ -15,6 +16,7 @@ mod runs;
 mod stream;
 pub mod wheel;
 
+pub use fuzz::fuzz;
 pub use runs::Fingerprint;
 
 use crate::config::{About, Config};

@@ -1,5 +1,5 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test test-model ci fmt lint core docs
+.PHONY: test test-model ci fmt lint core docs static size bench
 
 test:
 	cargo test --all-features
@@ -22,3 +22,43 @@ docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 
 ci: fmt lint test core docs
+
+# Static binaries, in target/static (everything) and target/static-core (the core with its command
+# line, for small hosts and so built for size: its time is the kernel's anyway). With getrandom's direct system call they need no /dev either. `TARGET=x86_64-unknown-linux-musl`
+# builds with musl, where that target is installed.
+TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
+STATIC = target/static/$(TARGET)/release/runwire
+STATIC_CORE = target/static-core/$(TARGET)/release/runwire
+CORE_BYTES_MAX = 2097152
+BYTES_MAX = 5242880
+
+static:
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=s RUSTFLAGS='$(STATIC_FLAGS)' cargo build --release --bin runwire --target $(TARGET) \
+		--target-dir target/static-core --no-default-features --features cli
+	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --release --bin runwire --target $(TARGET) \
+		--target-dir target/static
+	@for binary in $(STATIC_CORE) $(STATIC); do \
+		if readelf --program-headers $$binary | grep -q INTERP; then \
+			echo "$$binary is not static: it asks for a loader"; exit 1; \
+		fi; \
+		echo "$$binary: $$(stat -c %s $$binary) bytes, static"; \
+	done
+
+# Fails where a static binary has outgrown its bound.
+size: static
+	@test $$(stat -c %s $(STATIC_CORE)) -le $(CORE_BYTES_MAX) || \
+		{ echo "$(STATIC_CORE) is over $(CORE_BYTES_MAX) bytes"; exit 1; }
+	@test $$(stat -c %s $(STATIC)) -le $(BYTES_MAX) || \
+		{ echo "$(STATIC) is over $(BYTES_MAX) bytes"; exit 1; }
+
+# Figures of this server, and of an axum server beside it: docs/performance.md says how to read them.
+ROUNDS ?= 1
+BENCH_ARGS ?=
+
+bench: static
+	cargo build --release --example bench_agent
+	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
+	target/benches/release/runwire-load --rounds $(ROUNDS) --agent target/release/examples/bench_agent \
+		--axum target/benches/release/axum-runs --core $(STATIC_CORE) --everything $(STATIC) \
+		--serve '$(STATIC) serve --key only-for-the-benchmark --workspace target --port' $(BENCH_ARGS)

@@ -1,5 +1,6 @@
 //! What a client asks of an agent: one input, and what came before it.
 use crate::id::RunId;
+use serde_json::Value;
 
 /// The body of `POST /v1/runs`, checked and resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,10 +18,20 @@ pub struct Request {
     pub model: Option<String>,
     pub provider: Option<String>,
     /// Passed on to the model as they are (`temperature`, `max_tokens`, ...).
-    pub(crate) model_options: serde_json::Map<String, serde_json::Value>,
+    pub(crate) model_options: serde_json::Map<String, Value>,
 }
 
 impl Request {
+    /// Bytes of all that was asked.
+    pub(crate) fn len(&self) -> usize {
+        let optional = [&self.instructions, &self.model, &self.provider];
+        let texts: usize = optional.into_iter().flatten().map(String::len).sum();
+        let history = self.history.iter().map(|said| said.role.len() + said.content.len());
+        let options = self.model_options.iter().map(|(name, value)| name.len() + value_len(value));
+        let (history, options): (usize, usize) = (history.sum(), options.sum());
+        self.session_id.len() + self.input.len() + texts + history + options
+    }
+
     /// A request that consists of one text.
     pub fn text(run_id: RunId, text: &str) -> Request {
         Request {
@@ -98,4 +109,15 @@ impl Part {
             Part::Image { url, .. } => url.len(),
         }
     }
+}
+
+/// Bytes that a JSON value holds, roughly: its texts, and the size of each value.
+fn value_len(value: &Value) -> usize {
+    let inner = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_len).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, v)| name.len() + value_len(v)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inner
 }

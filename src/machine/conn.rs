@@ -1,7 +1,7 @@
 //! One connection: what it has received, what it owes, and what it waits for.
 use super::admit::{Admitted, Manner};
 use crate::id::RunKey;
-use crate::limits::{BODY_PACE_BYTES, OUTBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
+use crate::limits::{BODY_PACE_BYTES, INBOX_BYTES_MAX, OUTBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
 use crate::time::Tick;
 use crate::wire::Reject;
 use crate::wire::body::Dechunker;
@@ -144,10 +144,14 @@ impl Conn {
         }
     }
 
-    /// True while bytes from the peer can be turned into answers.
+    /// True while bytes from the peer can be turned into answers. A body that was let in is read
+    /// whatever is unsent: it goes to its own buffer, and waiting bytes would have no bound.
     pub fn takes_requests(&self) -> bool {
-        let between = matches!(self.phase, Phase::Head { .. } | Phase::Body(_));
-        between && self.outbox.len() < OUTBOX_BYTES_MAX
+        match self.phase {
+            Phase::Head { .. } => self.outbox.len() < OUTBOX_BYTES_MAX,
+            Phase::Body(_) => true,
+            _ => false,
+        }
     }
 
     pub fn unsent(&self) -> &[u8] {
@@ -205,6 +209,7 @@ impl Conn {
 
     /// What must be true between any two calls.
     pub fn check(&self) {
+        assert!(self.inbox.len() <= INBOX_BYTES_MAX, "more was received than was asked for");
         assert!(self.seen as usize <= self.inbox.len());
         assert!(self.sent as usize <= self.outbox.len());
         assert!(self.outbox.is_empty() || (self.sent as usize) < self.outbox.len());

@@ -6,6 +6,7 @@
 mod access;
 mod admit;
 mod conn;
+mod fuzz;
 mod http;
 mod log;
 mod pages;
@@ -15,6 +16,7 @@ mod runs;
 mod stream;
 pub mod wheel;
 
+pub use fuzz::fuzz;
 pub use runs::Fingerprint;
 
 use crate::config::{About, Config};
@@ -94,7 +96,7 @@ pub struct Machine {
     /// Connections that have something unsent and are not blocked, each listed once.
     writable: VecDeque<ConnId>,
     /// Runs whose subscribers have not been looked at since the last event, each listed once.
-    news: Vec<RunKey>,
+    news: VecDeque<RunKey>,
     /// Where frames are made.
     scratch: Vec<u8>,
     drain: Drain,
@@ -143,7 +145,7 @@ impl Machine {
             wheel: Wheel::new(now.tick),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
-            news: Vec::new(),
+            news: VecDeque::new(),
             scratch: Vec::new(),
             drain: Drain::No,
             config,
@@ -200,8 +202,10 @@ impl Machine {
         self.outputs.pop_front()
     }
 
-    /// The next connection to be written to. It has something unsent.
+    /// The next connection to be written to.
     pub fn poll_writable(&mut self) -> Option<ConnId> {
+        // What was sent may have let a request through that made news; nobody will wake us for it.
+        self.spread_news();
         while let Some(id) = self.writable.pop_front() {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             conn.listed = false;
@@ -214,7 +218,7 @@ impl Machine {
 
     /// True while `poll_writable` has something to say.
     pub fn has_writable(&self) -> bool {
-        !self.writable.is_empty()
+        !self.writable.is_empty() || !self.news.is_empty()
     }
 
     /// What is due to this connection: what must go first, and what follows it.

@@ -11,6 +11,7 @@ const PLATFORM: &str = "runwire";
 const HERMES_MODEL: &str = "hermes-agent";
 
 pub struct Pages {
+    pub index: Vec<u8>,
     pub health: Vec<u8>,
     pub capabilities: Vec<u8>,
     pub models: Vec<u8>,
@@ -25,6 +26,7 @@ impl Pages {
         let version = env!("CARGO_PKG_VERSION");
         let health = json!({ "status": "ok", "platform": PLATFORM, "version": version });
         Pages {
+            index: to_json(&index()),
             health: health.to_string().into_bytes(),
             capabilities: to_json(&capabilities(config, &about, access)),
             models: to_json(&models(&about)),
@@ -67,6 +69,16 @@ impl Machine {
         });
         page.to_string().into_bytes()
     }
+}
+
+/// For whoever opens the server's address in a browser.
+fn index() -> Value {
+    json!({
+        "platform": PLATFORM,
+        "version": env!("CARGO_PKG_VERSION"),
+        "message": "The runs API is here. POST {\"input\": \"...\"} to /v1/runs with your bearer key, \
+                    then read /v1/runs/{run_id}/events. /v1/capabilities lists the rest.",
+    })
 }
 
 fn capabilities(config: &Config, about: &About, access: &Access) -> Value {

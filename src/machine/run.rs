@@ -116,14 +116,13 @@ impl Run {
 
     /// Bytes this run holds once it is finished: what counts against `FINISHED_BYTES_MAX`.
     pub fn bytes(&self) -> usize {
-        let asked: usize = self.request.history.iter().map(|message| message.content.len()).sum();
         let said = match &self.ending {
             Some(Kind::Completed(completed)) => completed.output.len(),
             Some(Kind::Failed(failed)) => failed.output.as_ref().map_or(0, String::len),
             Some(Kind::Cancelled(cancelled)) => cancelled.output.as_ref().map_or(0, String::len),
             _ => 0,
         };
-        size_of::<Run>() + self.log.len() + self.request.input.len() + asked + said
+        size_of::<Run>() + self.log.len() + self.request.len() + said
     }
 
     pub fn check(&self) {

@@ -179,7 +179,7 @@ impl Machine {
             self.accepted(id, admitted, run, true);
             return Ok(());
         }
-        // Only now, because what a repeated request continues may be forgotten before it is.
+        // After the replay: what a first try built on may be forgotten by the time of the second.
         let request = self.resolve(submission, session)?;
         if self.runs.working >= self.config.max_runs
             && self.runs.queue.len() >= self.config.max_queue
@@ -352,13 +352,17 @@ impl Machine {
         if run.status.is_finished() {
             return;
         }
-        let before = run.status;
+        let (before, start) = (run.status, run.log.start());
         run.push(event, &mut self.scratch);
+        let (finished, dropped) = (run.status.is_finished(), run.log.start() > start);
         if !run.listed {
             run.listed = true;
-            self.news.push(key);
+            self.news.push_back(key);
         }
-        if run.status.is_finished() {
+        if dropped {
+            self.cut_off(key);
+        }
+        if finished {
             self.finished(key, before);
         }
     }

@@ -50,20 +50,24 @@ impl Machine {
 
     /// The part of a run's log that is due to this connection.
     pub(super) fn lent(&self, conn: &Conn) -> &[u8] {
-        let Phase::Stream(stream) = &conn.phase else { return &[] };
-        let log = &self.runs.get(stream.run).expect("a subscriber of a forgotten run").log;
-        // Within a turn the log may have moved past a reader; `pump` will cut it off.
-        if stream.chunked && stream.at >= log.start() { log.slice(stream.at) } else { &[] }
+        match &conn.phase {
+            Phase::Stream(stream) if stream.chunked => {
+                let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+                run.log.slice(stream.at)
+            }
+            _ => &[],
+        }
     }
 
-    /// Lists every subscriber of every run that has said something.
+    /// Lists every subscriber of every run that has said something. A stream that ends thereby may
+    /// have a request behind it that makes more news.
     pub(super) fn spread_news(&mut self) {
-        for key in std::mem::take(&mut self.news) {
+        while let Some(key) = self.news.pop_front() {
             let Some(run) = self.runs.get_mut(key) else { continue };
             run.listed = false;
             // Backwards, because a subscriber that leaves is replaced by the last one.
             for index in (0..run.subscribers.len()).rev() {
-                let run = self.runs.get(key).expect("a run with news is not forgotten");
+                let run = self.runs.get(key).expect("a run with subscribers is not forgotten");
                 self.pump(run.subscribers[index]);
             }
         }
@@ -154,10 +158,6 @@ impl Machine {
         let Phase::Stream(stream) = &mut conn.phase else { return };
         let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
         let log = &run.log;
-        if stream.at < log.start() {
-            // What it was about to get is gone. It may come again and be told how much.
-            return self.close(id);
-        }
         if !stream.chunked && conn.outbox.is_empty() {
             while conn.outbox.len() < crate::limits::SEGMENT_BYTES_MAX
                 && let Some((frame, next)) = log.frame(stream.at)
@@ -173,6 +173,19 @@ impl Machine {
         if log.is_sealed() && (stream.at == log.end() || log.frame(stream.at).is_none()) {
             self.end_stream(id);
         }
+    }
+
+    /// Closes every subscriber whose next bytes are gone, before anybody asks for them. It may come
+    /// again and be told what it has missed.
+    pub(super) fn cut_off(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key) else { return };
+        let start = run.log.start();
+        let has_lost = |id: &ConnId| match self.conns.get(*id).map(|conn| &conn.phase) {
+            Some(Phase::Stream(stream)) => stream.at < start,
+            _ => false,
+        };
+        let lost: Vec<ConnId> = run.subscribers.iter().copied().filter(has_lost).collect();
+        lost.into_iter().for_each(|id| self.close(id));
     }
 
     fn end_stream(&mut self, id: ConnId) {

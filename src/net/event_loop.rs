@@ -173,6 +173,7 @@ impl EventLoop {
             }
         }
         late.into_iter().for_each(|id| self.machine.yield_turn(id));
+        self.workers.call();
     }
 
     fn perform(&mut self, output: Output) {

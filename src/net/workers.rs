@@ -42,7 +42,8 @@ struct Board {
 }
 
 impl Board {
-    /// True if a thread must be called now: while jobs wait, one is always on its way.
+    /// True if a thread must be called now: while jobs wait, one is on its way from the end of
+    /// their turn on.
     fn must_call(&mut self) -> bool {
         let must = !self.jobs.is_empty() && !self.is_calling;
         self.is_calling |= must;
@@ -61,14 +62,13 @@ impl Workers {
         Workers(Arc::new(Crew { agent, secrets, news, doorbell, board, called }))
     }
 
-    /// Has a thread work on `job`: a waiting one, else a new one.
+    /// Has a thread work on `job`: a waiting one once `call` is called, else a new one.
     ///
     /// Fails if the system has no thread to give.
     pub fn start(&self, job: Job) -> io::Result<()> {
         let mut board = self.0.board();
         if board.jobs.len() < board.idle {
             board.jobs.push_back(job);
-            self.0.call(board);
             return Ok(());
         }
         drop(board);
@@ -76,6 +76,12 @@ impl Workers {
         let name = "runwire-agent".to_owned();
         thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || crew.work(job))?;
         Ok(())
+    }
+
+    /// Lets the jobs begin that have been started since the last call. Once a turn, after its
+    /// replies are out: a thread called earlier would take the core from under them.
+    pub fn call(&self) {
+        self.0.call(self.0.board());
     }
 }
 

@@ -1,0 +1,351 @@
+//! The whole machine by operation sequences: each byte of the input decides what happens next.
+use super::{Input, Machine, Output};
+use crate::config::{About, Config, OnOrphan};
+use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Usage};
+use crate::id::{ConnId, RunKey};
+use crate::time::{Now, Tick, Wall};
+use crate::wire::body::Dechunker;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const CONNS_OPEN_MAX: usize = 6;
+
+/// Whatever happens in whatever order, what must be true between turns is true, every reader
+/// hears its run in order and to the end, and when all have gone nothing is left.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    let mut world = World::new(bytes.first().copied().unwrap_or(0));
+    let mut rest = bytes.get(1..).unwrap_or(&[]);
+    while let Some((operation, more)) = rest.split_first() {
+        rest = world.operate(*operation, more);
+        world.turn();
+        if world.exited {
+            return;
+        }
+    }
+    world.wind_down();
+}
+
+struct World {
+    machine: Machine,
+    now: Now,
+    conns: BTreeMap<ConnId, Peer>,
+    /// The next `seq` of each working run, and whether it was told to end.
+    agents: BTreeMap<RunKey, (u64, Option<Cause>)>,
+    drained: bool,
+    exited: bool,
+}
+
+#[derive(Default)]
+struct Peer {
+    got: Vec<u8>,
+    /// One stream was asked for, and nothing else.
+    streams: bool,
+    /// It said it wants no bytes.
+    muted: bool,
+    /// Its socket takes no more.
+    blocked: bool,
+}
+
+/// What a peer may send; the fuzzer chooses by number and mixes in bytes of its own.
+const REQUESTS: [&str; 16] = [
+    "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+     Content-Length: 13\r\n\r\n{\"input\":\"x\"}",
+    "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+     Transfer-Encoding: chunked\r\nIdempotency-Key: k\r\n\r\nd\r\n{\"input\":\"x\"}\r\n0\r\n\r\n",
+    "GET /v1/runs/run_00000000000000000000000000000001/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/runs/run_00000000000000000000000000000002/events?last_seq=0 HTTP/1.1\r\n\
+     Host: localhost\r\n\r\n",
+    "GET /v1/runs/run_00000000000000000000000000000001/events HTTP/1.0\r\n\r\n",
+    "HEAD /v1/runs/run_00000000000000000000000000000001/events HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/runs/run_00000000000000000000000000000001 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /v1/runs/run_00000000000000000000000000000001/stop HTTP/1.1\r\nHost: localhost\r\n\
+     Content-Length: 0\r\n\r\n",
+    "POST /v1/runs/run_00000000000000000000000000000002/stop HTTP/1.1\r\nHost: localhost\r\n\
+     Content-Length: 0\r\n\r\n",
+    "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+     Expect: 100-continue\r\nContent-Length: 13\r\n\r\n",
+    "{\"input\":\"x\"}",
+    "GET /v1/runs/run_00000000000000000000000000000001/events HTTP/1.1\r\nHost: localhost\r\n\
+     Last-Event-ID: 1\r\n\r\n",
+    "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+     Content-Length: 99\r\n\r\n{",
+    "\r\n",
+];
+/// The places in `REQUESTS` of streams whose frames can be read off without knowing more.
+const STREAMS: [usize; 2] = [2, 4];
+
+impl World {
+    fn new(seed: u8) -> World {
+        let now = Now { tick: Tick(0), wall: Wall(1_700_000_000_000_000) };
+        let config = Config {
+            max_runs: 1 + usize::from(seed & 1),
+            max_queue: usize::from(seed >> 1 & 3),
+            on_orphan: if seed & 8 == 0 { OnOrphan::Keep } else { OnOrphan::Cancel },
+            run_timeout: (seed & 16 != 0).then_some(Duration::from_secs(30)),
+            orphan_ttl: Duration::from_secs(if seed & 32 == 0 { 1 } else { 100 }),
+            max_body: 64,
+            ..Config::default()
+        };
+        let mut id = 0;
+        let ids = Box::new(move || {
+            id += 1;
+            id
+        });
+        World {
+            machine: Machine::new(config, About::default(), ids, now),
+            now,
+            conns: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            drained: false,
+            exited: false,
+        }
+    }
+
+    /// Does one thing and gives back the bytes it has not used.
+    fn operate<'a>(&mut self, operation: u8, rest: &'a [u8]) -> &'a [u8] {
+        let argument = operation >> 4;
+        let whom = usize::from(argument);
+        match operation & 15 {
+            0 | 1 => self.arrive(usize::from(argument)),
+            2 | 3 => return self.send(whom, rest),
+            4 => self.with_conn(whom, |world, id| world.tell(Input::Ended(id))),
+            5 => self.with_conn(whom, |world, id| world.tell(Input::HungUp(id))),
+            6 => self.with_conn(whom, World::block),
+            7 => self.with_conn(whom, World::unblock),
+            8 | 9 => return self.take(whom, rest),
+            10 | 11 => self.speak(whom, "a\nb"),
+            12 => self.speak(whom, ""),
+            13 => self.pass(1 << argument),
+            14 if argument == 15 => {
+                self.drained = true;
+                self.tell(Input::Drain);
+            }
+            _ => self.pass(1),
+        }
+        rest
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.machine.handle(self.now, input);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.tick = self.now.tick.after(ms);
+        self.now.wall.0 += ms * 1_000;
+    }
+
+    fn with_conn(&mut self, whom: usize, act: impl FnOnce(&mut World, ConnId)) {
+        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        if let Some(id) = ids.get(whom % ids.len().max(1)) {
+            act(self, *id);
+        }
+    }
+
+    /// A peer comes with one whole request, such as a reader of events.
+    fn arrive(&mut self, which: usize) {
+        if self.conns.len() >= CONNS_OPEN_MAX {
+            return;
+        }
+        let id = self.machine.open(self.now).expect("room for a few connections");
+        let streams = STREAMS.contains(&which);
+        self.conns.insert(id, Peer { streams, ..Peer::default() });
+        self.receive(id, REQUESTS[which].as_bytes());
+    }
+
+    /// A peer sends a piece of a request, or bytes of its own.
+    fn send<'a>(&mut self, whom: usize, rest: &'a [u8]) -> &'a [u8] {
+        let Some(([which, cut], more)) = rest.split_first_chunk() else { return &[] };
+        let whole = usize::from(*which) % 32;
+        let (bytes, more) = match REQUESTS.get(whole) {
+            Some(request) => (request.as_bytes(), more),
+            None => more.split_at(usize::from(*cut % 32).min(more.len())),
+        };
+        let cut = if cut & 128 == 0 { bytes.len() } else { bytes.len().min((*cut & 127).into()) };
+        self.with_conn(whom, |world, id| {
+            if let Some(peer) = world.conns.get_mut(&id) {
+                peer.streams = false;
+            }
+            world.receive(id, &bytes[..cut]);
+        });
+        more
+    }
+
+    fn receive(&mut self, id: ConnId, bytes: &[u8]) {
+        let room = self.machine.appetite(id);
+        if let Some(peer) = self.conns.get_mut(&id) {
+            peer.muted |= room == 0;
+        }
+        if room > 0 {
+            self.tell(Input::Received(id, &bytes[..bytes.len().min(room)]));
+        }
+    }
+
+    /// A peer's socket takes some of what is due.
+    fn take<'a>(&mut self, whom: usize, rest: &'a [u8]) -> &'a [u8] {
+        let Some((share, more)) = rest.split_first() else { return &[] };
+        self.with_conn(whom, |world, id| {
+            let [first, second] = world.machine.unsent(id);
+            let all = first.len() + second.len();
+            world.take_bytes(id, if *share == 255 { all } else { all * usize::from(*share) / 255 });
+        });
+        more
+    }
+
+    /// Only a socket that was offered something can say that it takes no more.
+    fn block(&mut self, id: ConnId) {
+        let offered = self.machine.unsent(id).iter().any(|bytes| !bytes.is_empty());
+        if let Some(peer) = self.conns.get_mut(&id)
+            && offered
+            && !std::mem::replace(&mut peer.blocked, true)
+        {
+            self.tell(Input::Blocked(id));
+        }
+    }
+
+    fn unblock(&mut self, id: ConnId) {
+        if let Some(peer) = self.conns.get_mut(&id)
+            && std::mem::take(&mut peer.blocked)
+        {
+            self.tell(Input::Writable(id));
+        }
+    }
+
+    fn take_bytes(&mut self, id: ConnId, count: usize) {
+        let [first, second] = self.machine.unsent(id);
+        let of_first = count.min(first.len());
+        let Some(peer) = self.conns.get_mut(&id) else { return };
+        if count > 0 && !peer.blocked {
+            peer.got.extend_from_slice(&first[..of_first]);
+            peer.got.extend_from_slice(&second[..count - of_first]);
+            self.tell(Input::Sent(id, count));
+        }
+    }
+
+    fn speak(&mut self, whom: usize, text: &str) {
+        let keys: Vec<RunKey> = self.agents.keys().copied().collect();
+        let Some(run) = keys.get(whom % keys.len().max(1)).copied() else { return };
+        let Some((seq, cause)) = self.agents.get_mut(&run) else { return };
+        let kind = match (text, cause) {
+            ("", Some(_)) => {
+                Kind::Cancelled(Box::new(Cancelled { usage: Usage::default(), output: None }))
+            }
+            ("", None) => Kind::Completed(Box::new(Completed {
+                output: "done".to_owned(),
+                usage: Usage::default(),
+                runtime: Runtime::default(),
+            })),
+            _ => Kind::MessageDelta(Delta { delta: text.to_owned() }),
+        };
+        let event = Event { run, seq: *seq, at: self.now.wall, kind };
+        *seq += 1;
+        if event.kind.is_terminal() {
+            self.agents.remove(&run);
+        }
+        self.tell(Input::Event(event));
+    }
+
+    fn turn(&mut self) {
+        self.machine.end_turn(self.now);
+        self.perform();
+        // Who is writable is written to by operations of their own; here it is only asked.
+        let mut late = Vec::new();
+        while let Some(id) = self.machine.poll_writable() {
+            assert!(!self.conns[&id].blocked, "writable, but blocked");
+            late.push(id);
+        }
+        late.into_iter().for_each(|id| self.machine.yield_turn(id));
+        self.machine.check();
+        let counts = self.machine.counts();
+        assert_eq!(counts.conns, self.conns.len());
+        assert!(self.drained || counts.working == self.agents.len());
+    }
+
+    fn perform(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Resume(id) => {
+                    let peer = self.conns.get_mut(&id).expect("a word for a closed connection");
+                    assert!(std::mem::take(&mut peer.muted), "resumed without a pause");
+                }
+                Output::HalfClose(id) => assert!(self.conns.contains_key(&id)),
+                Output::Close(id) => {
+                    self.conns.remove(&id).expect("a connection closed twice").check(false);
+                }
+                Output::Start { run, .. } => {
+                    assert!(self.agents.insert(run, (0, None)).is_none(), "started twice");
+                }
+                Output::Cancel { run, cause } => {
+                    if let Some((_, told)) = self.agents.get_mut(&run) {
+                        assert_eq!(told.replace(cause), None, "told twice");
+                    }
+                }
+                Output::Exit => self.exited = true,
+            }
+        }
+    }
+
+    /// Agents end, readers read on, and then everybody leaves.
+    fn wind_down(&mut self) {
+        while !self.agents.is_empty() {
+            self.speak(0, "");
+            self.turn();
+        }
+        for id in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.unblock(id);
+            while !self.machine.unsent(id).iter().all(|bytes| bytes.is_empty()) {
+                let count = self.machine.unsent(id).iter().map(|bytes| bytes.len()).sum();
+                self.take_bytes(id, count);
+            }
+            self.turn();
+            if let Some(peer) = self.conns.get(&id) {
+                peer.check(true);
+            }
+        }
+        for id in self.conns.keys().copied().collect::<Vec<_>>() {
+            self.tell(Input::HungUp(id));
+        }
+        self.turn();
+        while let Some(due) = self.machine.next_due()
+            && !self.exited
+        {
+            self.pass(due.0.saturating_sub(self.now.tick.0));
+            self.turn();
+            while !self.agents.is_empty() {
+                self.speak(0, "");
+                self.turn();
+            }
+        }
+        assert!(self.exited || self.machine.counts() == super::Counts::default());
+    }
+}
+
+impl Peer {
+    /// A reader of one stream has heard 0, 1, 2, ...; and `to_end`, also the last word.
+    fn check(&self, to_end: bool) {
+        let head = self.got.windows(4).position(|four| four == b"\r\n\r\n");
+        let Some(head) = head.filter(|_| self.streams && self.got.starts_with(b"HTTP/1.1 200"))
+        else {
+            return;
+        };
+        let (head, body) = self.got.split_at(head + 4);
+        let mut text = Vec::new();
+        if head.windows(7).any(|seven| seven == b"chunked") {
+            let mut dechunker = Dechunker::default();
+            let fed = dechunker.feed(body, &mut text, usize::MAX);
+            fed.expect("the body of a stream is chunked well");
+            assert!(!to_end || dechunker.is_done(), "a stream without an end");
+        } else {
+            text.extend_from_slice(body);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        for (seq, id) in ids.enumerate() {
+            // The last line may be cut.
+            assert!(seq.to_string().starts_with(id), "{id} where {seq} was due");
+        }
+        assert!(!to_end || text.ends_with(": stream closed\n\n"), "not heard to the end");
+    }
+}

@@ -2,7 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, panic};
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
     ("head", runwire::wire::head::fuzz),
     ("body", runwire::wire::body::fuzz),
     ("sse", runwire::wire::sse::fuzz),

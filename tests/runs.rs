@@ -334,3 +334,22 @@ fn a_secret_the_server_knows_never_shows_in_an_event() {
     assert!(!stream.contains(secret), "{stream}");
     assert_eq!(stream.matches("[secret]").count(), 5, "{stream}");
 }
+
+#[test]
+fn an_agent_that_names_nobody_answers_as_announced() {
+    let site = Site::start();
+    let run = site.run("done");
+    let stream = String::from_utf8(site.stream(&run)).unwrap();
+    let runtime = r#""runtime":{"provider":"agent","model":"hermes-agent"}"#;
+    assert!(stream.contains(runtime), "{stream}");
+}
+
+#[test]
+fn an_empty_key_is_refused_before_it_lets_everyone_in() {
+    let mut config = runwire::Config::default();
+    config.addr.set_port(0);
+    config.key = Some(String::new());
+    let agent = common::Puppet { gate: common::Gate::default() };
+    let refused = runwire::Server::bind(config, agent).err().expect("an empty key");
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+}

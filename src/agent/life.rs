@@ -1,7 +1,7 @@
 //! A run's whole life on its thread: exactly one terminal event, and always the last.
 use super::text::shorten;
 use super::{Agent, Cancel, Cause, Context, Ending, Secrets};
-use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind, Runtime};
+use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
 use crate::limits::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::request::Request;
@@ -25,14 +25,7 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
     let ended = ended.unwrap_or_else(|panic| {
         Err(Ending::failed("agent_panic", format!("The agent crashed: {}.", panic_text(&*panic))))
     });
-    let last = match last_word(&mut run, ended, job.cancel.cause()) {
-        Kind::Completed(mut completed) if completed.runtime == Runtime::default() => {
-            let about = agent.about();
-            completed.runtime = Runtime { provider: about.provider, model: about.model };
-            Kind::Completed(completed)
-        }
-        last => last,
-    };
+    let last = last_word(&mut run, ended, job.cancel.cause());
     run.say_last(last);
 }
 

@@ -2,6 +2,7 @@
 use super::access::Access;
 use super::{Drain, Machine};
 use crate::config::{About, Config, Toolset};
+use crate::event::Runtime;
 use crate::limits::IDEMPOTENCY_TTL_MS;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -35,6 +36,10 @@ impl Pages {
             model: about.model,
             provider: about.provider,
         }
+    }
+
+    pub fn runtime(&self) -> Runtime {
+        Runtime { provider: self.provider.clone(), model: self.model.clone() }
     }
 
     /// True for the names that mean the configured model.

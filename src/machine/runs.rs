@@ -3,7 +3,7 @@ use super::admit::Admitted;
 use super::run::{Run, Status};
 use super::{Counts, Drain, Machine, Output, Timer};
 use crate::config::OnOrphan;
-use crate::event::{Cancelled, Cause, Event, Interrupted, Kind, Usage};
+use crate::event::{Cancelled, Cause, Event, Interrupted, Kind, Runtime, Usage};
 use crate::id::{ConnId, RunId, RunKey};
 use crate::limits::{DRAIN_LAST_WORD_MS, FINISHED_BYTES_MAX, IDEMPOTENCY_TTL_MS};
 use crate::request::{Message, Request};
@@ -346,8 +346,14 @@ impl Machine {
     }
 
     /// Takes in an event. One that comes after a run was ended by force finds it closed.
-    pub(super) fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, mut event: Event) {
         let key = event.run;
+        // Who answered, where the agent has not said: whoever was announced.
+        if let Kind::Completed(ending) = &mut event.kind
+            && ending.runtime == Runtime::default()
+        {
+            ending.runtime = self.pages.runtime();
+        }
         let Some(run) = self.runs.table.get_mut(key) else { return };
         if run.status.is_finished() {
             return;

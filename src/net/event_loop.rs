@@ -32,6 +32,8 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long accepting pauses when the system has no descriptor to give.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+const EMPTY_KEY: &str = "Config::key is empty; set a key, or None to let everyone in";
+
 /// What other threads tell the loop.
 pub enum News {
     Event(Event),
@@ -61,6 +63,9 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn bind(mut config: Config, agent: Arc<dyn Agent>) -> io::Result<EventLoop> {
+        if config.key.as_ref().is_some_and(String::is_empty) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, EMPTY_KEY));
+        }
         let poll = Poll::new()?;
         let mut listener = listener::bind(config.addr)?;
         // Port 0 was a wish; what the machine is told is where it really listens.

@@ -1,5 +1,8 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test test-model ci fmt lint core docs
+FUZZ_SECONDS = 10
+FUZZ_TARGETS = head body sse submit machine
+
+.PHONY: test test-model ci fmt lint core docs fuzz mutants
 
 test:
 	cargo test --all-features
@@ -20,5 +23,21 @@ core:
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+
+# Builds every fuzz target and runs each for FUZZ_SECONDS. What it finds lies in fuzz/artifacts.
+fuzz:
+	@rustup run nightly rustc --version >/dev/null 2>&1 || { \
+	    echo "fuzzing needs a nightly toolchain: rustup toolchain install nightly"; exit 1; }
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+	cargo +nightly fuzz build
+	for target in $(FUZZ_TARGETS); do \
+	    mkdir -p fuzz/corpus/$$target && \
+	    cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 || exit 1; \
+	done
+
+# Breaks the program on purpose in many small ways; every one must be caught by a test.
+mutants:
+	tests/mutants.sh
 
 ci: fmt lint test core docs

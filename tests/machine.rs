@@ -398,17 +398,41 @@ fn a_reader_that_takes_too_little_is_cut_off_and_one_that_takes_enough_is_not() 
 #[test]
 fn the_oldest_finished_runs_make_room_for_new_ones() {
     let mut desk = Desk::new(|_| {});
-    let big = "x".repeat(1024 * 1024);
-    // An agent without output: what counts is what was asked.
-    let body = format!("{{\"input\":\"x\",\"instructions\":\"{big}{big}{big}{big}\"}}");
-    let count = FINISHED_BYTES_MAX / (4 * 1024 * 1024) + 3;
-    for index in 0..count {
-        desk.post(&body, "");
-        desk.say(desk.started[index], 0, completed(""));
+    // Counted twice: in the last event, and in what is kept for those who ask later.
+    let big = "x".repeat(FINISHED_BYTES_MAX / 7);
+    let runs: Vec<String> = (0..5).map(|_| run_id(&desk.post(ASK, ""))).collect();
+    for index in 0..5 {
+        desk.say(desk.started[index], 0, completed(&big));
         desk.turn();
         assert!(desk.counts().history_bytes <= FINISHED_BYTES_MAX);
     }
-    assert!(desk.counts().finished < count && desk.counts().finished > count - 6);
+    assert_eq!(desk.counts().finished, 3);
+    for (index, run) in runs.iter().enumerate() {
+        let status = if index < 2 { " 404 " } else { " 200 " };
+        let head = get(&format!("/v1/runs/{run}/events")).replace("GET", "HEAD");
+        assert!(desk.ask(&head).1.contains(status), "run {index}");
+    }
+}
+
+#[test]
+fn all_that_was_asked_counts_as_kept() {
+    let mut desk = Desk::new(|_| {});
+    let big = "x".repeat(100_000);
+    let message = format!("{{\"role\":\"user\",\"content\":\"{big}\"}}");
+    for field in [
+        format!("\"input\":\"{big}\""),
+        format!("\"input\":\"x\",\"instructions\":\"{big}\""),
+        format!("\"input\":\"x\",\"model\":\"{big}\""),
+        format!("\"input\":\"x\",\"model_options\":{{\"a\":[\"{big}\"]}}"),
+        format!("\"input\":\"x\",\"conversation_history\":[{message}]"),
+    ] {
+        let before = desk.counts().history_bytes;
+        desk.post(&format!("{{{field}}}"), "");
+        let run = *desk.started.last().expect("it was started");
+        desk.say(run, 0, completed(""));
+        desk.turn();
+        assert!(desk.counts().history_bytes > before + big.len(), "{}", &field[..30]);
+    }
 }
 
 #[test]
@@ -450,4 +474,45 @@ fn a_late_word_of_a_run_that_was_ended_by_force_finds_it_closed() {
     let (_, text) = desk.ask(&get(&format!("/v1/runs/{run}/events")));
     assert_eq!(seqs(&text), [0]);
     assert!(text.contains("run.interrupted") && !text.contains("late"));
+}
+
+#[test]
+fn waiting_runs_get_their_turn_in_the_order_in_which_they_came() {
+    let mut desk = Desk::new(|config| config.max_runs = 1);
+    let runs: Vec<String> = (0..4).map(|_| run_id(&desk.post(ASK, ""))).collect();
+    for (index, run) in runs.iter().enumerate() {
+        assert_eq!(desk.started.len(), index + 1);
+        let status = desk.ask(&get(&format!("/v1/runs/{run}"))).1;
+        assert!(status.contains("\"status\":\"running\""), "{status}");
+        desk.say(desk.started[index], 0, completed(""));
+        desk.turn();
+    }
+}
+
+#[test]
+fn a_stranger_does_not_learn_which_paths_there_are() {
+    let mut desk = Desk::new(|config| config.key = Some("secret".to_owned()));
+    for path in ["/nope", "/v1/runs", "/v1/runs/x"] {
+        assert!(desk.ask(&get(path)).1.starts_with("HTTP/1.1 401 "), "{path}");
+    }
+    let known =
+        |path: &str| get(path).replace("\r\n\r\n", "\r\nAuthorization: Bearer secret\r\n\r\n");
+    assert!(desk.ask(&known("/nope")).1.starts_with("HTTP/1.1 404 "));
+    assert!(desk.ask(&known("/v1/runs")).1.starts_with("HTTP/1.1 405 "));
+}
+
+#[test]
+fn a_reader_that_was_slow_for_a_while_gets_its_whole_time_again() {
+    let mut desk = Desk::new(|_| {});
+    let run = run_id(&desk.post(ASK, ""));
+    let (reader, _) = desk.ask(&get(&format!("/v1/runs/{run}/events")));
+    for seq in 0..5 {
+        desk.say(desk.started[0], seq, delta("x"));
+        desk.turn();
+        desk.tell(Input::Blocked(reader));
+        desk.pass(STALL_MS - 1);
+        desk.tell(Input::Writable(reader));
+        assert_eq!(seqs(&desk.read(reader)), [seq]);
+    }
+    assert!(!desk.closed.contains(&reader));
 }

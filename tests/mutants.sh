@@ -65,3 +65,85 @@ mutant() {
 for path in Cargo.toml Cargo.lock tests examples benches fuzz/seeds fuzz/fuzz_targets; do
     [[ -e $path ]] && mkdir -p "$copy/$(dirname "$path")" && cp -r "$path" "$copy/$path"
 done
+
+M=src/machine
+mutant 'a byte is sent twice' $M/conn.rs 'sim' \
+    'self.sent += count as u32;' 'self.sent += count as u32 - u32::from(count > 7);'
+mutant 'a byte of the log is skipped' $M/stream.rs 'sim' \
+    'stream.at += (count - of_outbox) as u64;' \
+    'stream.at += (count - of_outbox) as u64 + u64::from(count > 9_000 && of_outbox == 0);'
+mutant 'a resumed reader misses an event' $M/stream.rs 'sim' \
+    'place_of(next_seq.max(oldest))' \
+    'place_of((next_seq + u64::from(next_seq > 0)).max(oldest).min(run.log.next_seq()))'
+mutant 'the place of an event is that of its segment' $M/log.rs 'machine' \
+    'segment.first_seq <= seq' 'segment.first_seq < seq'
+mutant 'the timer of a finished run is not armed' $M/runs.rs 'machine' \
+    $'self.arm_run(key);\n        self.forget_for_room' 'self.forget_for_room'
+mutant 'the timer is not armed when a reader leaves' $M/stream.rs 'machine sim' \
+    'self.arm_run(key);' ''
+mutant 'the timer of a working run is not armed' $M/runs.rs 'machine' \
+    $'request });\n            self.arm_run(key);' $'request });'
+mutant 'the timer of a connection is not armed' $M/http.rs 'sim' \
+    $'conn.due = now.after_duration(self.config.head_timeout);\n                    self.arm_conn(id);' \
+    'conn.due = now.after_duration(self.config.head_timeout);'
+mutant 'a reader does not keep its run from being an orphan' $M/runs.rs 'machine sim' \
+    'run.subscribers.is_empty().then(|| self.orphan_due(run))' 'Some(self.orphan_due(run))'
+mutant 'a slot is given away under its old name' src/slab.rs 'slab sim' \
+    'entry.generation = entry.generation.wrapping_add(1);' ''
+mutant 'an idempotency key outlives its run' $M/runs.rs 'machine' \
+    'self.runs.by_idempotency_key.remove(key);' 'let _ = key;'
+mutant 'a key is kept as long as any run' $M/runs.rs 'machine' \
+    'due.max(run.touched.after(IDEMPOTENCY_TTL_MS))' 'due'
+mutant 'paths are told to strangers' $M/admit.rs 'machine' \
+    'if !open {' 'if !open && route.is_some() {'
+mutant 'a keepalive within a frame' $M/stream.rs 'sim' \
+    'let idle = conn.unsent().is_empty() && self.lent(conn).is_empty();' \
+    'let idle = conn.unsent().is_empty();'
+mutant 'the last word is dropped for a slow reader' $M/stream.rs 'sim' \
+    'if !conn.outbox.is_empty() || stream.at < unread {' \
+    'if !conn.outbox.is_empty() || (stream.at < unread && !(conn.blocked && log.is_sealed())) {'
+mutant 'a stream over HTTP/1.0 never ends' $M/stream.rs 'sim' \
+    'Phase::Stream(stream)) => stream.close || self.is_draining()' \
+    'Phase::Stream(stream)) => stream.chunked && stream.close'
+mutant '204 one event too early' $M/stream.rs 'sim' \
+    'next_seq == run.log.next_seq()' 'next_seq + 1 >= run.log.next_seq()'
+mutant 'the wheel is off by one slot' $M/wheel.rs 'wheel' \
+    'as usize % SLOTS' 'as usize % (SLOTS - 1)'
+mutant 'the wheel fires early' $M/wheel.rs 'wheel' 'if due <= now {' 'if due <= now.after(1) {'
+mutant 'the queue loses another run' $M/runs.rs 'sim' \
+    'self.runs.queue.retain(|waiting| *waiting != key)' 'drop(self.runs.queue.pop_front())'
+mutant 'the queue serves the latest first' $M/runs.rs 'machine' \
+    'self.runs.queue.pop_front() else' 'self.runs.queue.pop_back() else'
+mutant 'one run too many waits' $M/runs.rs 'sim' \
+    'self.runs.queue.len() >= self.config.max_queue' 'self.runs.queue.len() > self.config.max_queue'
+mutant 'no next run when one has ended' $M/runs.rs 'sim' \
+    $'self.forget_for_room();\n        self.start_next();' 'self.forget_for_room();'
+mutant 'a drain forgets the runs that wait' $M/mod.rs 'machine' 'self.interrupt_queued();' ''
+mutant 'a drain does not wait for its readers' $M/mod.rs 'sim machine' \
+    'matches!(self.drain, Drain::Flush { .. }) && self.conns.is_empty()' \
+    'matches!(self.drain, Drain::Flush { .. })'
+mutant 'a paused connection is not resumed' $M/http.rs 'sim machine' \
+    'self.outputs.push_back(Output::Resume(id));' ''
+mutant 'a half-close is a hang-up' $M/mod.rs 'sim' \
+    'Input::Ended(id) => self.ended(id),' 'Input::Ended(id) => self.close(id),'
+mutant 'news between two turns waits for the next' $M/mod.rs 'machine' \
+    $'nobody will wake us for it.\n        self.spread_news();' 'nobody will wake us for it.'
+mutant 'a lost reader is kept' $M/runs.rs 'machine' 'self.cut_off(key);' ''
+mutant 'a peer that reads nothing is kept' $M/stream.rs 'machine sim' 'conn.begin_stall(now);' ''
+mutant 'a peer that reads a byte at a time is kept' $M/conn.rs 'machine' \
+    '} else if self.stall_taken >= STALL_BYTES {' '} else if taken > 0 {'
+mutant 'a body behind unread answers has no bound' $M/conn.rs 'machine' \
+    'Phase::Body(_) => true,' 'Phase::Body(_) => self.outbox.len() < OUTBOX_BYTES_MAX,'
+mutant 'forgotten runs count for ever' $M/runs.rs 'machine' \
+    'self.runs.finished_bytes -= run.bytes();' ''
+mutant 'a bare LF ends a line' src/wire/head.rs 'wire' \
+    $'(_, b\'\\n\') => Some(' $'(_, b\'\\n\') if before == 1 => Some('
+mutant 'any byte ends a chunk' src/wire/body.rs 'wire' \
+    $'(State::DataLf, b\'\\n\') =>' '(State::DataLf, _) =>'
+mutant 'an id that is not the seq' src/wire/sse.rs 'sim' \
+    'decimal(out, event.seq);' 'decimal(out, event.seq + 1);'
+mutant 'an agent says two events under one number' src/agent/context.rs 'streams agent_loop' \
+    'self.seq += 1;' 'self.seq += u64::from(self.seq != 2);'
+
+echo "$count mutants"
+exit $survived

@@ -3,7 +3,7 @@ use super::text::shorten;
 use super::{Agent, Cancel, Cause, Context, Ending, Secrets};
 use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
-use crate::limits::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::ERROR_BYTES_MAX;
 use crate::request::Request;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,6 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
 fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cause>) -> Kind {
     let secrets = run.secrets();
     let (output, usage, runtime) = run.parts();
-    let output = shorten(&output, OUTPUT_BYTES_MAX);
     let partial = Some(output.clone()).filter(|text| !text.is_empty());
     let failed = |reason, message: &str| {
         let error = shorten(&secrets.mask(message), ERROR_BYTES_MAX);

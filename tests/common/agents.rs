@@ -47,7 +47,8 @@ impl Agent for Puppet {
                 Err(Ending::Stopped)
             }
             "deaf" => {
-                run.delta("deaf")?;
+                // It may have been told to stop before it began; it does not listen to that either.
+                let _ = run.delta("deaf");
                 self.gate.wait();
                 Err(Ending::Stopped)
             }

@@ -7,8 +7,10 @@ use runwire::limits::{
     DELTA_BYTES_MAX, FINISHED_BYTES_MAX, HISTORY_BYTES_MAX, IDEMPOTENCY_TTL_MS, INBOX_BYTES_MAX,
     OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX, STALL_BYTES, STALL_MS,
 };
+use runwire::request::Steer;
 use runwire::machine::{Counts, Input, Machine, Output};
 use runwire::time::{Now, Tick, Wall};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Desk {
@@ -16,6 +18,7 @@ struct Desk {
     now: Now,
     started: Vec<RunKey>,
     cancelled: Vec<(RunKey, Cause)>,
+    steered: Vec<(RunKey, Arc<Steer>)>,
     closed: Vec<ConnId>,
     exited: bool,
 }
@@ -35,6 +38,7 @@ impl Desk {
             now,
             started: Vec::new(),
             cancelled: Vec::new(),
+            steered: Vec::new(),
             closed: Vec::new(),
             exited: false,
         }
@@ -77,6 +81,7 @@ impl Desk {
                 Output::Start { run, .. } => self.started.push(run),
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
+                Output::Steer { run, steer } => self.steered.push((run, steer)),
                 Output::Exit => self.exited = true,
                 Output::Resume(_) | Output::HalfClose(_) => {}
             }
@@ -143,7 +148,7 @@ fn delta(text: &str) -> Kind {
 
 fn completed(output: &str) -> Kind {
     let (usage, runtime) = (Usage::default(), Runtime::default());
-    Kind::Completed(Box::new(Completed { output: output.to_owned(), usage, runtime }))
+    Kind::Completed(Box::new(Completed { output: output.to_owned(), usage, runtime, pending_steer: None }))
 }
 
 /// The sequence numbers of all `id:` lines.

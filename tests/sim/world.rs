@@ -11,8 +11,10 @@ use runwire::limits::{
     DRAIN_LAST_WORD_MS, IDEMPOTENCY_TTL_MS, LINGER_MS, OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX,
 };
 use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::request::Steer;
 use runwire::time::{Now, Tick, Wall};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest reply of these worlds: the status of a run with the longest output.
@@ -186,11 +188,14 @@ impl World {
             }
             Output::Start { run, request } => {
                 let agent = Agent::new(run, request.run_id, &mut self.random);
-                self.book.made(agent.id).key = Some(run);
+                let turn = self.book.turn;
+                let record = self.book.made(agent.id);
+                (record.key, record.started_at_turn) = (Some(run), turn);
                 let tenant = self.agents.insert(run, agent);
                 assert!(tenant.is_none(), "{run:?} started twice");
             }
             Output::Cancel { run, cause } => self.cancel(run, cause),
+            Output::Steer { run, steer } => self.steer(run, steer),
             Output::Exit => {
                 assert!(self.drained_at.is_some() && !self.exited);
                 self.exit();
@@ -198,10 +203,22 @@ impl World {
         }
     }
 
+    fn steer(&mut self, run: RunKey, steer: Arc<Steer>) {
+        self.book.steered(run, &steer.text);
+        match self.agents.get_mut(&run) {
+            Some(agent) => {
+                assert!(agent.told.is_none(), "{run:?} was steered on its way out");
+                agent.inbox.push_back(steer);
+            }
+            None => assert!(self.just_ended.contains(&run), "{run:?} has long ended"),
+        }
+    }
+
     fn cancel(&mut self, run: RunKey, cause: Cause) {
         let Some(agent) = self.agents.get_mut(&run) else {
             return assert!(self.just_ended.contains(&run), "{run:?} has long ended");
         };
+        self.book.made(agent.id).is_leaving = true;
         assert_eq!(agent.told.replace(cause), None, "told twice");
         let allowed = match cause {
             Cause::Stop => true,
@@ -276,7 +293,7 @@ impl World {
             return hand.submit(&self.book, random);
         }
         let run = runs[random.index(runs.len())];
-        match random.below(20) {
+        match random.below(23) {
             0..11 => hand.events(&self.book, run, random),
             11 | 12 => hand.status(&self.book, run),
             13 => hand.stop(&self.book, run),
@@ -286,6 +303,7 @@ impl World {
             }
             17 => hand.conflict(&self.book).unwrap_or_else(|| hand.page(&self.book, random)),
             18 => hand.wrong(&self.book, random),
+            19..22 => hand.steer(&mut self.book, run, random),
             _ => hand.events(&self.book, run, random),
         }
     }

@@ -7,8 +7,8 @@ use runwire::limits::{
     DELTA_BYTES_MAX, FINISHED_BYTES_MAX, HISTORY_BYTES_MAX, IDEMPOTENCY_TTL_MS, INBOX_BYTES_MAX,
     OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX, STALL_BYTES, STALL_MS,
 };
-use runwire::request::Steer;
 use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::request::Steer;
 use runwire::time::{Now, Tick, Wall};
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +148,12 @@ fn delta(text: &str) -> Kind {
 
 fn completed(output: &str) -> Kind {
     let (usage, runtime) = (Usage::default(), Runtime::default());
-    Kind::Completed(Box::new(Completed { output: output.to_owned(), usage, runtime, pending_steer: None }))
+    Kind::Completed(Box::new(Completed {
+        output: output.to_owned(),
+        usage,
+        runtime,
+        pending_steer: None,
+    }))
 }
 
 /// The sequence numbers of all `id:` lines.

@@ -2,7 +2,8 @@
 use super::text::{Ends, prefix, preview, shorten};
 use super::{Cancel, Ending, Inbox, Job, Secrets};
 use crate::event::{
-    Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted, Truncated, Usage,
+    Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted,
+    Truncated, Usage,
 };
 use crate::id::RunKey;
 use crate::limits::{
@@ -160,7 +161,11 @@ impl<'a> Context<'a> {
         let Some(steer) = self.inbox.pop() else { return Ok(None) };
         let text = self.secrets.mask(&steer.text);
         let interrupt = steer.interrupt;
-        self.say(Kind::Steered(Box::new(Steered { accepted: true, text: text.clone(), interrupt })))?;
+        self.say(Kind::Steered(Box::new(Steered {
+            accepted: true,
+            text: text.clone(),
+            interrupt,
+        })))?;
         Ok(Some(text))
     }
 

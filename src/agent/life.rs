@@ -38,16 +38,25 @@ fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cau
     let partial = Some(output.clone()).filter(|text| !text.is_empty());
     let failed = |reason, message: &str| {
         let error = shorten(&secrets.mask(message), ERROR_BYTES_MAX);
-        Kind::Failed(Box::new(Failed { error, reason, usage, output: partial.clone(), pending_steer: None }))
+        Kind::Failed(Box::new(Failed {
+            error,
+            reason,
+            usage,
+            output: partial.clone(),
+            pending_steer: None,
+        }))
     };
     match (ended, cause) {
-        (Ok(()), _) => Kind::Completed(Box::new(Completed { output, usage, runtime, pending_steer })),
+        (Ok(()), _) => {
+            Kind::Completed(Box::new(Completed { output, usage, runtime, pending_steer }))
+        }
         (Err(_), Some(Cause::Stop | Cause::Orphan)) => {
             Kind::Cancelled(Box::new(Cancelled { usage, output: partial, pending_steer }))
         }
-        (Err(_), Some(Cause::Shutdown)) => {
-            Kind::Interrupted(Box::new(Interrupted { error: INTERRUPTED.to_owned(), pending_steer }))
-        }
+        (Err(_), Some(Cause::Shutdown)) => Kind::Interrupted(Box::new(Interrupted {
+            error: INTERRUPTED.to_owned(),
+            pending_steer,
+        })),
         (Err(_), Some(Cause::Deadline)) => {
             failed("run_timeout", "The run took longer than --run-timeout allows.")
         }

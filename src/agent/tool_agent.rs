@@ -100,10 +100,12 @@ impl ToolAgent {
     fn calls(&self, run: &mut Context<'_>, talk: &mut Talk, turn: &Turn) -> Result<(), Ending> {
         let cut = (turn.finish == Finish::Length).then(|| turn.calls.len() - 1);
         for (index, call) in turn.calls.iter().enumerate() {
+            // Before anybody hears that the call begins: who then interrupts means the next.
+            let is_skipped = run.is_interrupted();
             let main = self.tools.main_argument(&call.name, &call.arguments);
             run.tool_started(&call.id, &call.name, &main, &call.arguments)?;
             let started = Instant::now();
-            let result = if run.is_interrupted() {
+            let result = if is_skipped {
                 Err(SKIPPED.to_owned())
             } else if Some(index) == cut {
                 Err(CUT.to_owned())

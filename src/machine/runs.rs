@@ -140,7 +140,8 @@ impl Machine {
         run.touched = self.now.tick;
         match run.status {
             Status::Queued => {
-                let ending = Cancelled { usage: Usage::default(), output: None, pending_steer: None };
+                let ending =
+                    Cancelled { usage: Usage::default(), output: None, pending_steer: None };
                 self.conclude(key, Kind::Cancelled(Box::new(ending)));
             }
             Status::Running => {

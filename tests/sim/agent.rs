@@ -1,8 +1,8 @@
 //! An agent: says a bounded number of things, stalls, and stops when told, sooner or later.
 use crate::random::Random;
 use runwire::event::{
-    Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind, Runtime, Steered,
-    ToolStarted, Usage,
+    Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind, Runtime,
+    Steered, ToolStarted, Usage,
 };
 use runwire::id::{RunId, RunKey};
 use runwire::request::Steer;
@@ -118,13 +118,22 @@ fn completed(random: &mut Random) -> Kind {
 fn last_word(cause: Cause) -> Kind {
     let (usage, pending_steer) = (Usage::default(), None);
     match cause {
-        Cause::Stop | Cause::Orphan => Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer })),
+        Cause::Stop | Cause::Orphan => {
+            Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer }))
+        }
         Cause::Deadline => {
             let error = "too long".to_owned();
-            Kind::Failed(Box::new(Failed { error, reason: "run_timeout", usage, output: None, pending_steer }))
+            Kind::Failed(Box::new(Failed {
+                error,
+                reason: "run_timeout",
+                usage,
+                output: None,
+                pending_steer,
+            }))
         }
-        Cause::Shutdown => {
-            Kind::Interrupted(Box::new(Interrupted { error: "going down".to_owned(), pending_steer }))
-        }
+        Cause::Shutdown => Kind::Interrupted(Box::new(Interrupted {
+            error: "going down".to_owned(),
+            pending_steer,
+        })),
     }
 }

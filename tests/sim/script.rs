@@ -195,8 +195,7 @@ impl Hand {
         let field = random.pick(&["input", "message", "text"]);
         let number = book.steers_made;
         let body = format!("{{\"{field}\":\"no {number}\",\"interrupt\":{}}}", random.once_in(2));
-        let extra =
-            format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let extra = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         let head = self.head("POST", &format!("/v1/runs/{run}/steer"), &extra) + &body;
         self.ask(book, head, Want::Steer { run })
     }

@@ -23,6 +23,16 @@ const STEPS: u64 = 120;
 const CLIENTS_MAX: usize = 10;
 const RUNS_MAX: usize = 12;
 
+/// What a world came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of all the machine said.
+    pub digest: u64,
+    pub frames_read: u64,
+    /// Steers that readers saw taken in, and those they saw come too late.
+    pub steers_told: (u64, u64),
+}
+
 pub struct World {
     random: Random,
     now: Now,
@@ -68,8 +78,7 @@ impl World {
         }
     }
 
-    /// Returns the digest of all the machine said, and how many frames were read.
-    pub fn live(mut self) -> (u64, u64) {
+    pub fn live(mut self) -> Outcome {
         let drains_at = self.random.once_in(6).then(|| self.random.below(STEPS));
         for step in 0..STEPS {
             for _ in 0..=self.random.below(3) {
@@ -84,7 +93,7 @@ impl World {
             }
             self.turn();
             if self.exited {
-                return (self.digest, self.book.frames_read);
+                return self.outcome();
             }
         }
         if self.drained_at.is_some() {
@@ -96,7 +105,12 @@ impl World {
             }
             self.abandon();
         }
-        (self.digest, self.book.frames_read)
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let Book { frames_read, steers_told, .. } = self.book;
+        Outcome { digest: self.digest, frames_read, steers_told }
     }
 
     fn something_happens(&mut self) {

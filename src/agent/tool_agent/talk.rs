@@ -133,9 +133,7 @@ impl Talk {
     fn drop_history(&mut self) -> usize {
         let mut over = self.over();
         let mut end = self.head;
-        while end < self.input_at
-            && (over > 0 || end > self.head && !is_user(&self.entries[end]))
-        {
+        while end < self.input_at && (over > 0 || end > self.head && !is_user(&self.entries[end])) {
             over = over.saturating_sub(tokens(&self.entries[end]));
             end += 1;
         }

@@ -39,3 +39,19 @@ fn interrupt(body: &Map<String, Value>) -> Result<bool, Reject> {
         Some(_) => Err(Reject::FieldType { field: "interrupt", wants: "true or false" }),
     }
 }
+
+/// Nothing panics, what is taken is JSON, and what it holds keeps its promises.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    let answer = parse(bytes);
+    assert_eq!(answer, parse(bytes));
+    match answer {
+        Ok(steer) => {
+            let plain: Value = serde_json::from_slice(bytes).expect("what is taken is JSON");
+            assert!(TEXT_FIELDS.iter().any(|name| plain[name] == steer.text));
+            assert!(!steer.text.trim().is_empty() && steer.text.len() <= STEER_BYTES_MAX);
+            assert_eq!(plain["interrupt"] == true, steer.interrupt);
+        }
+        Err(reject) => assert_eq!(reject.status(), 400),
+    }
+}

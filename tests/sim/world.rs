@@ -139,12 +139,15 @@ impl World {
     fn turn(&mut self) {
         self.book.turn += 1;
         self.machine.end_turn(self.now);
+        self.look_if_full();
         let mut late = Vec::new();
         loop {
             while let Some(output) = self.machine.poll_output() {
                 self.perform(output);
             }
-            let Some(id) = self.machine.poll_writable() else { break };
+            let writable = self.machine.poll_writable();
+            self.look_if_full();
+            let Some(id) = writable else { break };
             if !self.write(id) {
                 late.push(id);
             }
@@ -172,6 +175,11 @@ impl World {
 
     fn tell(&mut self, input: Input<'_>) {
         self.machine.handle(self.now, input);
+        self.look_if_full();
+    }
+
+    /// A request that waited behind a stream may be answered in any call of the machine.
+    fn look_if_full(&mut self) {
         let counts = self.machine.counts();
         if counts.working == self.config.max_runs && counts.queued == self.config.max_queue {
             self.book.full_at = self.book.turn;

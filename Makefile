@@ -40,4 +40,4 @@ fuzz:
 mutants:
 	tests/mutants.sh
 
-ci: fmt lint test core docs
+ci: fmt lint test core docs fuzz

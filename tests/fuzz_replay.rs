@@ -2,7 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, panic};
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+type Body = fn(&[u8]);
+
+const TARGETS: [(&str, Body); 5] = [
     ("head", runwire::wire::head::fuzz),
     ("body", runwire::wire::body::fuzz),
     ("sse", runwire::wire::sse::fuzz),

@@ -18,11 +18,12 @@ impl Agent for Script {
     fn run(&self, run: &mut Context<'_>) -> Result<(), Ending> {
         let input = run.request().input.to_text();
         let number = |name: &str| number(&input, name);
+        let rate = number("rate");
         let text = "x".repeat((number("size") as usize).min(SIZE_MAX));
         pause(run, Duration::from_millis(number("hold")))?;
         let began = Instant::now();
         for index in 0..number("events") {
-            if let Some(micros) = (index * 1_000_000).checked_div(number("rate")) {
+            if let Some(micros) = (index * 1_000_000).checked_div(rate) {
                 let due = Duration::from_micros(micros);
                 pause(run, due.saturating_sub(began.elapsed()))?;
             }

@@ -2,9 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, panic};
 
-type Body = fn(&[u8]);
+type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [Target; 5] = [
     ("head", runwire::wire::head::fuzz),
     ("body", runwire::wire::body::fuzz),
     ("sse", runwire::wire::sse::fuzz),

@@ -289,8 +289,14 @@ fn a_refusal_is_the_row_of_the_contract() {
         assert_refusal(&reply, 404, json!("run_not_found"));
         assert_eq!(reply.json()["error"]["message"], format!("Run not found: {unknown}"));
     }
-    for path in ["/", "/v1/runs/", "/v1/runs/x/y", "/v1/runs/x/steer", "/api/sessions", "//health"]
-    {
+    for path in [
+        "/index.html",
+        "/v1/runs/",
+        "/v1/runs/x/y",
+        "/v1/runs/x/steer",
+        "/api/sessions",
+        "//health",
+    ] {
         assert_refusal(&ask("POST", path, "", ""), 404, json!("not_found"));
     }
     for (method, path, allow) in [

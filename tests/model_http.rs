@@ -242,6 +242,7 @@ fn a_stream_that_is_cut_fails_and_its_text_is_not_doubled() {
         let (why, message) = said.failure();
         assert_eq!((why, said.pieces), (reason::STREAM_BROKEN, vec!["hi".to_owned()]), "{name}");
         assert!(message.contains("try again"), "{message}");
+        assert_eq!(message.contains("connection reset"), name.contains("reset"), "{message}");
         assert_eq!(server.requests_seen(), 1, "{name}");
     }
 }

@@ -86,13 +86,13 @@ mutant 'the timer of a working run is not armed' $M/runs.rs 'machine' \
 mutant 'the timer of a connection is not armed' $M/http.rs 'sim' \
     $'conn.due = now.after_duration(self.config.head_timeout);\n                    self.arm_conn(id);' \
     'conn.due = now.after_duration(self.config.head_timeout);'
-mutant 'a reader does not keep its run from being an orphan' $M/runs.rs 'machine sim' \
+mutant 'a reader does not keep its run from being an orphan' $M/expiry.rs 'machine sim' \
     'run.subscribers.is_empty().then(|| self.orphan_due(run))' 'Some(self.orphan_due(run))'
 mutant 'a slot is given away under its old name' src/slab.rs 'slab sim' \
     'entry.generation = entry.generation.wrapping_add(1);' ''
-mutant 'an idempotency key outlives its run' $M/runs.rs 'machine' \
+mutant 'an idempotency key outlives its run' $M/expiry.rs 'machine' \
     'self.runs.by_idempotency_key.remove(key);' 'let _ = key;'
-mutant 'a key is kept as long as any run' $M/runs.rs 'machine' \
+mutant 'a key is kept as long as any run' $M/expiry.rs 'machine' \
     'due.max(run.touched.after(IDEMPOTENCY_TTL_MS))' 'due'
 mutant 'paths are told to strangers' $M/admit.rs 'machine' \
     'if !open {' 'if !open && route.is_some() {'
@@ -114,7 +114,7 @@ mutant 'the queue loses another run' $M/runs.rs 'sim' \
     'self.runs.queue.retain(|waiting| *waiting != key)' 'drop(self.runs.queue.pop_front())'
 mutant 'the queue serves the latest first' $M/runs.rs 'machine' \
     'self.runs.queue.pop_front() else' 'self.runs.queue.pop_back() else'
-mutant 'one run too many waits' $M/runs.rs 'sim' \
+mutant 'one run too many waits' $M/submit.rs 'sim' \
     'self.runs.queue.len() >= self.config.max_queue' 'self.runs.queue.len() > self.config.max_queue'
 mutant 'no next run when one has ended' $M/runs.rs 'sim' \
     $'self.forget_for_room();\n        self.start_next();' 'self.forget_for_room();'
@@ -134,7 +134,7 @@ mutant 'a peer that reads a byte at a time is kept' $M/conn.rs 'machine' \
     '} else if self.stall_taken >= STALL_BYTES {' '} else if taken > 0 {'
 mutant 'a body behind unread answers has no bound' $M/conn.rs 'machine' \
     'Phase::Body(_) => true,' 'Phase::Body(_) => self.outbox.len() < OUTBOX_BYTES_MAX,'
-mutant 'forgotten runs count for ever' $M/runs.rs 'machine' \
+mutant 'forgotten runs count for ever' $M/expiry.rs 'machine' \
     'self.runs.finished_bytes -= run.bytes();' ''
 mutant 'a bare LF ends a line' src/wire/head.rs 'wire' \
     $'(_, b\'\\n\') => Some(' $'(_, b\'\\n\') if before == 1 => Some('

@@ -1,12 +1,13 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
-use super::text::{prefix, preview, shorten};
+use super::text::{Ends, prefix, preview, shorten};
 use super::{Cancel, Ending, Secrets};
 use crate::event::{
     Delta, Event, Interim, Kind, Reasoning, Runtime, ToolCompleted, ToolStarted, Truncated, Usage,
 };
 use crate::id::RunKey;
 use crate::limits::{
-    DELTA_BYTES_MAX, PREVIEW_CHARS_MAX, TOOL_ARGS_BYTES_MAX, TOOL_RESULT_BYTES_MAX,
+    DELTA_BYTES_MAX, OUTPUT_BYTES_MAX, PREVIEW_CHARS_MAX, TOOL_ARGS_BYTES_MAX,
+    TOOL_RESULT_BYTES_MAX,
 };
 use crate::request::Request;
 use crate::time::Wall;
@@ -25,7 +26,7 @@ pub struct Context<'a> {
     seq: u64,
     at: Wall,
     /// Text of the current turn: the run's output, if this turn is the last.
-    output: String,
+    output: Ends,
     /// A turn before this one has said something, so this one's text begins with a blank line.
     separate: bool,
     usage: Usage,
@@ -48,7 +49,7 @@ impl<'a> Context<'a> {
             emit,
             seq: 0,
             at: Wall(0),
-            output: String::new(),
+            output: Ends::default(),
             separate: false,
             usage: Usage::default(),
             runtime: Runtime::default(),
@@ -70,7 +71,8 @@ impl<'a> Context<'a> {
         if self.cancel.is_cancelled() { Err(Ending::Stopped) } else { Ok(()) }
     }
 
-    /// Says a piece of the answer. All pieces of the last turn are the run's `output`.
+    /// Says a piece of the answer. All pieces of the last turn together are the run's `output`, of
+    /// which head and tail are kept where it is over 1 MiB.
     pub fn delta(&mut self, text: &str) -> Result<(), Ending> {
         if text.is_empty() {
             return self.check();
@@ -78,7 +80,7 @@ impl<'a> Context<'a> {
         if self.separate && self.output.is_empty() {
             self.say(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }))?;
         }
-        self.output.push_str(text);
+        self.output.push(text, OUTPUT_BYTES_MAX);
         self.pieces(text, Kind::MessageDelta)
     }
 
@@ -95,7 +97,7 @@ impl<'a> Context<'a> {
     /// Ends a turn that is not the last, as one that called tools: what it said between them goes
     /// out once more as a whole, and the next turn's text is a new output.
     pub fn end_turn(&mut self) -> Result<(), Ending> {
-        let text = std::mem::take(&mut self.output);
+        let text = std::mem::take(&mut self.output).into_text();
         if text.is_empty() {
             return self.check();
         }
@@ -164,7 +166,8 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn parts(&mut self) -> (String, Usage, Runtime) {
-        (std::mem::take(&mut self.output), self.usage, std::mem::take(&mut self.runtime))
+        let output = std::mem::take(&mut self.output).into_text();
+        (output, self.usage, std::mem::take(&mut self.runtime))
     }
 
     /// The one event that must be said whatever has happened.

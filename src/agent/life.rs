@@ -1,9 +1,9 @@
 //! A run's whole life on its thread: exactly one terminal event, and always the last.
 use super::text::shorten;
 use super::{Agent, Cancel, Cause, Context, Ending, Secrets};
-use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind, Runtime};
+use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
-use crate::limits::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::ERROR_BYTES_MAX;
 use crate::request::Request;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,21 +25,13 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
     let ended = ended.unwrap_or_else(|panic| {
         Err(Ending::failed("agent_panic", format!("The agent crashed: {}.", panic_text(&*panic))))
     });
-    let last = match last_word(&mut run, ended, job.cancel.cause()) {
-        Kind::Completed(mut completed) if completed.runtime == Runtime::default() => {
-            let about = agent.about();
-            completed.runtime = Runtime { provider: about.provider, model: about.model };
-            Kind::Completed(completed)
-        }
-        last => last,
-    };
+    let last = last_word(&mut run, ended, job.cancel.cause());
     run.say_last(last);
 }
 
 fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cause>) -> Kind {
     let secrets = run.secrets();
     let (output, usage, runtime) = run.parts();
-    let output = shorten(&output, OUTPUT_BYTES_MAX);
     let partial = Some(output.clone()).filter(|text| !text.is_empty());
     let failed = |reason, message: &str| {
         let error = shorten(&secrets.mask(message), ERROR_BYTES_MAX);

@@ -20,7 +20,7 @@ pub struct Style {
 pub struct View {
     /// Since the run began.
     pub now: Duration,
-    /// Columns.
+    /// Columns, at least 1.
     pub width: usize,
 }
 
@@ -106,7 +106,7 @@ impl Screen {
                 let main = self.take_working(call_id).map(|working| working.preview);
                 self.tool_line(mark, tool, &main.unwrap_or_default(), Some(*seconds), view, out);
                 if *error {
-                    self.line(&cut(&format!("  {}", one_line(preview)), view.width), RED, out);
+                    self.line(&cut(&format!("  {}", one_line(preview)), view.width - 1), RED, out);
                 }
             }
             Step::Note(note) => {

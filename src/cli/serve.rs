@@ -32,6 +32,8 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
     warnings.extend(agent.about().warnings);
     warnings.extend(model.warning());
     warnings.extend(beyond_loopback(&config));
+    #[cfg(feature = "sys")]
+    raise_descriptors();
     let asked = config.addr;
     let drain = config.drain;
     let server = Server::bind(config, agent).map_err(|error| cannot_listen(asked, &error))?;
@@ -122,6 +124,18 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, addr.port())
+}
+
+/// A connection is a descriptor, and shells hand out few: takes as many as this process may have.
+#[cfg(feature = "sys")]
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.unwrap_or(u64::MAX).min(2 * runwire::limits::CONNS_MAX as u64);
+    if current.is_some_and(|current| current < wanted) {
+        // A system that says no leaves the limit as it was, and accepting pauses there.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 fn beyond_loopback(config: &Config) -> Option<String> {

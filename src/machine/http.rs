@@ -217,6 +217,7 @@ impl Machine {
             return Ok(());
         }
         match &admitted.route {
+            Route::Index => self.page(id, manner, |machine| machine.pages.index.clone()),
             Route::Health => self.page(id, manner, |machine| machine.pages.health.clone()),
             Route::HealthDetailed => self.page(id, manner, Machine::health_detailed),
             Route::Capabilities => {

@@ -6,6 +6,7 @@
 mod access;
 mod admit;
 mod conn;
+mod expiry;
 mod fuzz;
 mod http;
 mod log;
@@ -14,10 +15,10 @@ mod route;
 mod run;
 mod runs;
 mod stream;
+mod submit;
 pub mod wheel;
 
 pub use fuzz::fuzz;
-pub use runs::Fingerprint;
 
 use crate::config::{About, Config};
 use crate::event::{Cause, Event};

@@ -1,7 +1,10 @@
 //! The answers that do not change, made once, and the one that counts.
 use super::access::Access;
+use super::run::Run;
 use super::{Drain, Machine};
 use crate::config::{About, Config, Toolset};
+use crate::event::{Kind, Runtime, Usage};
+use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,6 +14,7 @@ const PLATFORM: &str = "runwire";
 const HERMES_MODEL: &str = "hermes-agent";
 
 pub struct Pages {
+    pub index: Vec<u8>,
     pub health: Vec<u8>,
     pub capabilities: Vec<u8>,
     pub models: Vec<u8>,
@@ -25,6 +29,7 @@ impl Pages {
         let version = env!("CARGO_PKG_VERSION");
         let health = json!({ "status": "ok", "platform": PLATFORM, "version": version });
         Pages {
+            index: to_json(&index()),
             health: health.to_string().into_bytes(),
             capabilities: to_json(&capabilities(config, &about, access)),
             models: to_json(&models(&about)),
@@ -35,13 +40,64 @@ impl Pages {
         }
     }
 
+    pub fn runtime(&self) -> Runtime {
+        Runtime { provider: self.provider.clone(), model: self.model.clone() }
+    }
+
     /// True for the names that mean the configured model.
     pub fn is_own_model(&self, name: &str) -> bool {
         name == self.model || name == HERMES_MODEL
     }
 }
 
+#[derive(Serialize)]
+struct StatusPage<'a> {
+    object: &'static str,
+    run_id: String,
+    status: &'static str,
+    created_at: f64,
+    updated_at: f64,
+    session_id: &'a str,
+    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_event: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
 impl Machine {
+    /// `GET /v1/runs/{id}`.
+    pub(super) fn status_of(&mut self, key: RunKey) -> Vec<u8> {
+        let tick = self.now.tick;
+        let run = self.runs.get_mut(key).expect("the caller just found it");
+        run.touched = tick;
+        let model = run.request.model.as_deref().unwrap_or(&self.pages.model);
+        let (usage, error) = match &run.ending {
+            Some(Kind::Completed(ending)) => (Some(ending.usage), None),
+            Some(Kind::Failed(ending)) => (Some(ending.usage), Some(ending.error.as_str())),
+            Some(Kind::Cancelled(ending)) => (Some(ending.usage), None),
+            Some(Kind::Interrupted(ending)) => (None, Some(ending.error.as_str())),
+            _ => (None, None),
+        };
+        to_json(&StatusPage {
+            object: "hermes.run",
+            run_id: run.id().to_string(),
+            status: run.status.name(),
+            created_at: run.created.as_float(),
+            updated_at: run.updated.as_float(),
+            session_id: &run.request.session_id,
+            model,
+            last_event: run.last_event,
+            output: output_of(run),
+            usage,
+            error,
+        })
+    }
+
     pub(super) fn health_detailed(&self) -> Vec<u8> {
         let counts = self.counts();
         let uptime_s = (self.now.tick.0 - self.started.0) / 1000;
@@ -67,6 +123,16 @@ impl Machine {
         });
         page.to_string().into_bytes()
     }
+}
+
+/// For whoever opens the server's address in a browser.
+fn index() -> Value {
+    json!({
+        "platform": PLATFORM,
+        "version": env!("CARGO_PKG_VERSION"),
+        "message": "The runs API is here. POST {\"input\": \"...\"} to /v1/runs with your bearer key, \
+                    then read /v1/runs/{run_id}/events. /v1/capabilities lists the rest.",
+    })
 }
 
 fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
@@ -131,6 +197,16 @@ fn list(name: &str, items: &[Toolset]) -> Value {
     json!({ "object": "list", "data": items, name: items })
 }
 
-fn to_json(page: &impl Serialize) -> Vec<u8> {
+/// What a finished run has answered, as far as it came.
+pub fn output_of(run: &Run) -> Option<&str> {
+    match run.ending.as_ref()? {
+        Kind::Completed(ending) => Some(&ending.output),
+        Kind::Failed(ending) => ending.output.as_deref(),
+        Kind::Cancelled(ending) => ending.output.as_deref(),
+        _ => None,
+    }
+}
+
+pub fn to_json(page: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(page).expect("a page of strings and numbers is always JSON")
 }

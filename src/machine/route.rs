@@ -3,6 +3,7 @@ use crate::wire::head::Method;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
+    Index,
     Health,
     HealthDetailed,
     Capabilities,
@@ -28,6 +29,7 @@ impl Route {
         }
         let mut segments = path.strip_prefix('/')?.split('/');
         let found = match (segments.next()?, segments.next(), segments.next(), segments.next()) {
+            ("", None, ..) => Route::Index,
             ("health", None, ..) | ("v1", Some("health"), None, _) => Route::Health,
             ("health", Some("detailed"), None, _) => Route::HealthDetailed,
             ("v1", Some("health"), Some("detailed"), None) => Route::HealthDetailed,
@@ -59,6 +61,6 @@ impl Route {
 
     /// True where anyone may ask, key or not.
     pub fn is_open(&self) -> bool {
-        matches!(self, Route::Health)
+        matches!(self, Route::Index | Route::Health)
     }
 }

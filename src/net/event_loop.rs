@@ -32,6 +32,8 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long accepting pauses when the system has no descriptor to give.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
+const EMPTY_KEY: &str = "Config::key is empty; set a key, or None to let everyone in";
+
 /// What other threads tell the loop.
 pub enum News {
     Event(Event),
@@ -61,6 +63,9 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn bind(mut config: Config, agent: Arc<dyn Agent>) -> io::Result<EventLoop> {
+        if config.key.as_ref().is_some_and(String::is_empty) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, EMPTY_KEY));
+        }
         let poll = Poll::new()?;
         let mut listener = listener::bind(config.addr)?;
         // Port 0 was a wish; what the machine is told is where it really listens.
@@ -143,13 +148,15 @@ impl EventLoop {
 
     fn socket_ready(&mut self, token: Token, event: &mio::event::Event) {
         let Some(id) = self.sockets.find(token) else { return };
-        if event.is_error() || event.is_write_closed() {
+        if event.is_error() {
             return self.tell(Input::HungUp(id));
         }
         if event.is_writable() {
             self.tell(Input::Writable(id));
         }
-        if event.is_readable() {
+        // Both sides may have said their last word, and bytes still lie unread: closing on them
+        // would send a reset, which can take our last answer away from the peer.
+        if event.is_readable() || event.is_read_closed() {
             self.read(id, event.is_read_closed());
         }
     }
@@ -171,6 +178,7 @@ impl EventLoop {
             }
         }
         late.into_iter().for_each(|id| self.machine.yield_turn(id));
+        self.workers.call();
     }
 
     fn perform(&mut self, output: Output) {

@@ -26,7 +26,7 @@ pub struct Server {
 impl Server {
     /// Binds `config.addr`. `agent` will work on every run.
     ///
-    /// Fails if the address cannot be had, or if the system gives no randomness for ids.
+    /// Fails if the address cannot be had, if the key is an empty text, or if the system gives no randomness for ids.
     pub fn bind(config: Config, agent: impl Agent) -> io::Result<Server> {
         let event_loop = EventLoop::bind(config, Arc::new(agent))?;
         Ok(Server { event_loop })

@@ -34,14 +34,16 @@ struct Crew {
 struct Board {
     /// Never more than `idle` threads.
     jobs: VecDeque<Job>,
-    /// Threads without a job, those included that have been called and have not come yet.
+    /// Threads without a job, or past the last word of one, those included that have been called
+    /// and have not come yet.
     idle: usize,
     /// A thread has been called and has not come yet.
     is_calling: bool,
 }
 
 impl Board {
-    /// True if a thread must be called now: while jobs wait, one is always on its way.
+    /// True if a thread must be called now: while jobs wait, one is on its way from the end of
+    /// their turn on.
     fn must_call(&mut self) -> bool {
         let must = !self.jobs.is_empty() && !self.is_calling;
         self.is_calling |= must;
@@ -60,14 +62,13 @@ impl Workers {
         Workers(Arc::new(Crew { agent, secrets, news, doorbell, board, called }))
     }
 
-    /// Has a thread work on `job`: a waiting one, else a new one.
+    /// Has a thread work on `job`: a waiting one once `call` is called, else a new one.
     ///
     /// Fails if the system has no thread to give.
     pub fn start(&self, job: Job) -> io::Result<()> {
         let mut board = self.0.board();
         if board.jobs.len() < board.idle {
             board.jobs.push_back(job);
-            self.0.call(board);
             return Ok(());
         }
         drop(board);
@@ -76,6 +77,12 @@ impl Workers {
         thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || crew.work(job))?;
         Ok(())
     }
+
+    /// Lets the jobs begin that have been started since the last call. Once a turn, after its
+    /// replies are out: a thread called earlier would take the core from under them.
+    pub fn call(&self) {
+        self.0.call(self.0.board());
+    }
 }
 
 impl Crew {
@@ -83,6 +90,11 @@ impl Crew {
         let mut next = Some(first);
         while let Some(job) = next {
             live(&*self.agent, &job, &self.secrets, &mut |event| {
+                // Before the loop can hear of it: it may start the next run at once, and would
+                // make a thread for it although this one is as good as free.
+                if event.kind.is_terminal() {
+                    self.board().idle += 1;
+                }
                 // A full channel holds the agent back; it never holds the loop back. A loop that
                 // is gone has told every reader that the run was interrupted.
                 if self.news.send(News::Event(event)).is_ok() {
@@ -98,9 +110,11 @@ impl Crew {
     fn await_job(&self) -> Option<Job> {
         let idle = Duration::from_millis(WORKER_IDLE_MS);
         let mut board = self.board();
-        board.idle += 1;
         let mut is_late = false;
         loop {
+            // A call reaches nobody while all idle threads are still on their way here, so it is
+            // whoever comes that has been called.
+            board.is_calling = false;
             let job = board.jobs.pop_front();
             if job.is_some() || is_late {
                 board.idle -= 1;
@@ -110,7 +124,6 @@ impl Crew {
             let waited = self.called.wait_timeout(board, idle);
             let (back, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             board = back;
-            board.is_calling = false;
             is_late = waited.timed_out();
         }
     }

@@ -21,7 +21,8 @@ impl Gate {
 
 /// Understands: `done`, `say TEXT`, `emit COUNT BYTES`, `hold` (until cancelled), `deaf` (until
 /// the gate opens, whatever it is told), `gate` (the same, and completes), `panic`, `fail`,
-/// `recall` (says the history it was given), `drip COUNT` (one word each 5 ms).
+/// `recall` (says the history it was given), `drip COUNT` (one word each 5 ms), `blab SECRET`
+/// (in a tool's arguments, its result, and an error).
 pub struct Puppet {
     pub gate: Gate,
 }
@@ -46,7 +47,8 @@ impl Agent for Puppet {
                 Err(Ending::Stopped)
             }
             "deaf" => {
-                run.delta("deaf")?;
+                // It may have been told to stop before it began; it does not listen to that either.
+                let _ = run.delta("deaf");
                 self.gate.wait();
                 Err(Ending::Stopped)
             }
@@ -66,6 +68,13 @@ impl Agent for Puppet {
                     said.map(|m| format!("{}:{}", m.role, m.content.to_text())).collect();
                 let told = request.instructions.as_deref().unwrap_or("-");
                 run.delta(&format!("{} | {told} | {}", said.join(","), request.session_id))
+            }
+            "blab" => {
+                let secret = words[1];
+                let args = serde_json::json!({ "key": secret }).to_string();
+                run.tool_started("call-1", "terminal", secret, &args)?;
+                run.tool_completed("call-1", "terminal", Duration::ZERO, false, secret)?;
+                Err(Ending::failed("test_failure", format!("no good: {secret}")))
             }
             "panic" => panic!("as asked"),
             "fail" => Err(Ending::failed("test_failure", "as asked")),

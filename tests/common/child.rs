@@ -71,7 +71,6 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        drop(self.process.stdin.take());
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

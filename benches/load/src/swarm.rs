@@ -221,7 +221,7 @@ impl Reader {
             }
         }
         // A stream may end before it counts as open: its head and its end came in one piece.
-        if self.response.has_head() && std::mem::take(&mut self.request) != [] {
+        if self.response.has_head() && !std::mem::take(&mut self.request).is_empty() {
             tally.opened += 1;
         }
         Ok(())

@@ -163,6 +163,8 @@ mutant 'a steer interrupts nothing' src/agent/tool_agent.rs 'agent_steer' \
     'let is_skipped = run.is_interrupted();' 'let is_skipped = false;'
 mutant 'a steer is dropped with an old turn' src/agent/tool_agent/talk.rs 'agent_steer' \
     'if is_user(&self.entries[at]) {' 'if at == usize::MAX {'
+mutant 'a steer has builtin begin again for ever' src/agent/model/builtin.rs 'agent_builtin' \
+    '.split('"'_'"').next()?' '.split('"'!'"').next()?'
 mutant 'a steer reaches the client only' src/agent/tool_agent.rs 'agent_steer' \
     'talk.push_user(text);' 'drop(text);'
 

@@ -162,8 +162,9 @@ impl Talk {
     fn name(&mut self, call: &mut ToolCall) {
         if call.id.is_empty() || self.ids.contains(&call.id) {
             let number = self.ids.len() + 1;
+            let stem = if call.id.is_empty() { "call" } else { &call.id };
             call.id = (number..)
-                .map(|number| format!("call_{number}"))
+                .map(|number| format!("{stem}_{number}"))
                 .find(|id| !self.ids.contains(id))
                 .expect("numbers do not run out");
         }

@@ -256,3 +256,11 @@ fn a_models_key_reaches_no_tool_even_where_no_model_is_asked() {
         assert!(done.out.contains("PATH=") && !done.out.contains(key), "{}", done.out);
     }
 }
+
+#[test]
+fn a_key_that_was_given_is_not_printed() {
+    let home = Home::new();
+    let served = home.serve(&["--key", "0123456789abcdef"]);
+    assert!(served.greeting.contains("KEY=PUT_IT_HERE"), "{}", served.greeting);
+    assert!(!served.greeting.contains("0123456789abcdef"), "{}", served.greeting);
+}

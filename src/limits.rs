@@ -61,6 +61,9 @@ pub const EVENTS_TURN_MAX: usize = 1024;
 pub const WORKER_IDLE_MS: u64 = 10_000;
 /// How long a finished run with an Idempotency-Key is kept for a retry.
 pub const IDEMPOTENCY_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+/// What a connection without a request is left when the server ends: what it has just sent may
+/// not have been read yet.
+pub const DRAIN_IDLE_MS: u64 = 100;
 /// Beyond the drain's grace: how long a cancelled agent may take to say its last word.
 pub const DRAIN_LAST_WORD_MS: u64 = 1_000;
 

@@ -4,6 +4,7 @@ use super::conn::{Body, Conn, Phase};
 use super::route::Route;
 use super::{Machine, Output};
 use crate::id::ConnId;
+use crate::limits::DRAIN_IDLE_MS;
 use crate::time::Tick;
 use crate::wire::head::{self, Framing, Head, Method};
 use crate::wire::{Reject, reply};
@@ -347,14 +348,19 @@ impl Machine {
         }
     }
 
-    /// Closes every connection that waits for a next request: there will be no answer to it.
+    /// Has every connection that waits for a next request close, unless one is on its way.
     pub(super) fn close_idle(&mut self) {
+        let due = self.now.tick.after(DRAIN_IDLE_MS);
         let idle = |conn: &Conn| {
             matches!(conn.phase, Phase::Head { begun: false }) && conn.unsent().is_empty()
         };
         let ids: Vec<ConnId> =
             self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(id, _)| id).collect();
-        ids.into_iter().for_each(|id| self.close(id));
+        for id in ids {
+            let conn = self.conns.get_mut(id).expect("it was there a moment ago");
+            conn.due = conn.due.min(due);
+            self.arm_conn(id);
+        }
     }
 
     pub(super) fn close(&mut self, id: ConnId) {

@@ -8,6 +8,10 @@ use runwire::agent::model::builtin::Builtin;
 use runwire::agent::{Secrets, Settings as AgentSettings, ToolAgent};
 use std::path::PathBuf;
 
+/// This very program, even after its file was replaced by a newer one.
+const LAUNCHER: Option<&str> =
+    if cfg!(all(feature = "sandbox", target_os = "linux")) { Some("/proc/self/exe") } else { None };
+
 /// The agent of these settings, at work in `workspace`.
 pub fn agent(
     settings: &Settings,
@@ -23,6 +27,9 @@ pub fn agent(
     let agent_settings = AgentSettings {
         workspace,
         allow_outside: settings.allow_outside,
+        launcher: LAUNCHER.map(PathBuf::from),
+        sandbox: settings.sandbox,
+        tool_network: settings.tool_network,
         instructions: settings.instructions.clone(),
         max_turns: settings.max_turns,
         context_tokens: settings.context_tokens,

@@ -41,13 +41,12 @@ pub fn supervise(plan: &Plan, words: &[OsString]) -> ExitCode {
         Ok(Err(why)) => format!("failed {why}"),
         Err(why) => format!("failed it has no temporary folder: {why}"),
     };
-    // A server that is gone needs no word.
-    let _ = (&control).write_all(told.as_bytes());
-    drop(control.shutdown(std::net::Shutdown::Both));
     if let Ok(Some(folder)) = temporary {
         // What the command has made unremovable stays, for its owner to see.
         let _ = std::fs::remove_dir_all(folder);
     }
+    // A server that is gone needs no word.
+    let _ = (&control).write_all(told.as_bytes());
     ExitCode::SUCCESS
 }
 

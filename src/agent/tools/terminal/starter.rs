@@ -23,7 +23,10 @@ pub(in super::super) struct Starter {
 
 impl Starter {
     pub fn new(settings: &Settings, files: &Files) -> io::Result<Starter> {
-        let secrets: Vec<PathBuf> = files.private().iter().map(|path| keys::real(path)).collect();
+        let mut secrets: Vec<PathBuf> =
+            files.private().iter().map(|path| keys::real(path)).collect();
+        secrets.sort();
+        secrets.dedup();
         let launcher = match &settings.launcher {
             Some(program) => Launcher::new(program, settings, files.root(), &secrets)?,
             None => None,

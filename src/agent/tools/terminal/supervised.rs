@@ -49,7 +49,7 @@ impl Supervised {
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()?;
-        // After its word it may still have to tidy up: that holds nobody up.
+        // The socket tells its end; this only keeps it from staying a zombie.
         let reaper = thread::Builder::new().name("command".to_owned()).stack_size(64 * 1024);
         reaper.spawn(move || supervisor.wait())?;
         Ok(Supervised { control, printed })

@@ -29,7 +29,7 @@ fuzz:
 
 fmt:
 	cargo fmt --check
-	cargo fmt --check --manifest-path benches/Cargo.toml
+	cargo fmt --all --check --manifest-path benches/Cargo.toml
 
 lint:
 	cargo clippy --all-targets --all-features -- -D warnings

@@ -259,6 +259,27 @@ fn a_secret_in_a_result_reaches_neither_client_nor_model() {
 }
 
 #[test]
+fn a_secret_a_model_says_is_masked_however_its_pieces_cut_it() {
+    let dir = Dir::new();
+    let key = "open sesame 42";
+    let calls = [("a", key, "{}")];
+    let mut first = turn("It is open sesame 42, or open sesame", &calls);
+    first.reasoning = "I know open sesame 42 and open".to_owned();
+    let (agent, _) = agent(&dir, [first, turn("So open sesame 42", &[])]);
+    let secrets = Secrets::new([key.to_owned()]);
+    let events = events(&agent, &job(request("go")), &secrets);
+    assert_eq!(said(&events), "It is [secret], or open sesame\n\nSo [secret]");
+    let Some(Kind::Completed(done)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(done.output, "So [secret]");
+    let thought = events.iter().filter_map(|kind| match kind {
+        Kind::ReasoningDelta(delta) => Some(delta.delta.as_str()),
+        _ => None,
+    });
+    assert_eq!(thought.collect::<String>(), "I know [secret] and open");
+    assert!(!format!("{events:?}").contains(key), "{events:?}");
+}
+
+#[test]
 fn instructions_of_the_operator_and_the_client_are_told() {
     let dir = Dir::new();
     let settings = Settings { instructions: Some("Be brief.".into()), ..dir.settings() };

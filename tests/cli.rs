@@ -243,3 +243,24 @@ fn beyond_loopback_a_warning_is_given() {
     );
     assert!(served.url.starts_with("http://127.0.0.1:"), "{}", served.url);
 }
+
+#[test]
+fn a_models_key_reaches_no_tool_even_where_no_model_is_asked() {
+    let home = Home::new();
+    let key = "sk-0123456789abcdef";
+    for (variable, flags) in
+        [("OPENAI_API_KEY", &[][..]), ("OTHER_KEY", &["--api-key-env", "OTHER_KEY"])]
+    {
+        let line = [&["run"], flags, &["run echo the environment: && env"]].concat();
+        let done = finish(home.command(&line).env(variable, key).spawn().unwrap());
+        assert!(done.out.contains("PATH=") && !done.out.contains(key), "{}", done.out);
+    }
+}
+
+#[test]
+fn a_key_that_was_given_is_not_printed() {
+    let home = Home::new();
+    let served = home.serve(&["--key", "0123456789abcdef"]);
+    assert!(served.greeting.contains("KEY=PUT_IT_HERE"), "{}", served.greeting);
+    assert!(!served.greeting.contains("0123456789abcdef"), "{}", served.greeting);
+}

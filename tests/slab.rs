@@ -36,7 +36,7 @@ fn the_slab_agrees_with_a_map() {
     for step in 0..20_000 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let dice = (state >> 33) as usize;
-        if dice % 2 == 0 || model.is_empty() {
+        if dice.is_multiple_of(2) || model.is_empty() {
             match slab.insert(step) {
                 Some(id) => assert_eq!(model.insert(id, step), None, "{id:?} was given twice"),
                 None => assert_eq!(model.len(), 50),

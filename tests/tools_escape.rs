@@ -272,6 +272,17 @@ fn a_workspace_inside_the_servers_state_is_open_and_the_rest_is_not() {
 }
 
 #[test]
+fn a_workspace_that_is_the_servers_state_is_closed() {
+    let dir = Dir::new();
+    dir.file("key", "open sesame");
+    let private = vec![dir.inside("")];
+    let tools = Tools::new(&Settings { private, ..dir.settings() }).unwrap();
+    assert!(call(&tools, "read_file", json!({"path": "key"})).is_err());
+    assert!(call(&tools, "write_file", json!({"path": "key", "content": "mine"})).is_err());
+    assert_eq!(read(dir.inside("key")), "open sesame");
+}
+
+#[test]
 fn state_inside_the_workspace_is_closed() {
     let dir = Dir::new();
     dir.file(".state/key", "open sesame");

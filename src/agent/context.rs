@@ -1,4 +1,5 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
+use super::secrets::Veil;
 use super::text::{Ends, prefix, preview, shorten};
 use super::{Cancel, Ending, Secrets};
 use crate::event::{
@@ -27,6 +28,9 @@ pub struct Context<'a> {
     at: Wall,
     /// Text of the current turn: the run's output, if this turn is the last.
     output: Ends,
+    /// What has been said and not gone out yet: text, and reasoning.
+    text: Veil,
+    thought: Veil,
     /// A turn before this one has said something, so this one's text begins with a blank line.
     separate: bool,
     usage: Usage,
@@ -50,6 +54,8 @@ impl<'a> Context<'a> {
             seq: 0,
             at: Wall(0),
             output: Ends::default(),
+            text: Veil::default(),
+            thought: Veil::default(),
             separate: false,
             usage: Usage::default(),
             runtime: Runtime::default(),
@@ -73,30 +79,35 @@ impl<'a> Context<'a> {
 
     /// Says a piece of the answer. All pieces of the last turn together are the run's `output`, of
     /// which head and tail are kept where it is over 1 MiB.
+    ///
+    /// An end that may be the start of a secret waits for the next piece, or the end of the turn.
     pub fn delta(&mut self, text: &str) -> Result<(), Ending> {
+        self.check()?;
+        let text = self.text.pass(text, self.secrets);
         if text.is_empty() {
-            return self.check();
+            return Ok(());
         }
-        if self.separate && self.output.is_empty() {
-            self.say(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }))?;
-        }
-        self.output.push(text, OUTPUT_BYTES_MAX);
-        self.pieces(text, Kind::MessageDelta)
+        self.separate();
+        self.output.push(&text, OUTPUT_BYTES_MAX);
+        self.pieces(&text, Kind::MessageDelta)
     }
 
     /// Says a piece of the model's reasoning.
     pub fn reasoning_delta(&mut self, text: &str) -> Result<(), Ending> {
-        self.pieces(text, Kind::ReasoningDelta)
+        let text = self.thought.pass(text, self.secrets);
+        self.pieces(&text, Kind::ReasoningDelta)
     }
 
     /// Says the whole reasoning of one turn, after its deltas.
     pub fn reasoning(&mut self, text: &str) -> Result<(), Ending> {
-        self.say(Kind::ReasoningAvailable(Reasoning { text: text.to_owned() }))
+        self.lift();
+        self.say(Kind::ReasoningAvailable(Reasoning { text: self.secrets.mask(text) }))
     }
 
     /// Ends a turn that is not the last, as one that called tools: what it said between them goes
     /// out once more as a whole, and the next turn's text is a new output.
     pub fn end_turn(&mut self) -> Result<(), Ending> {
+        self.lift();
         let text = std::mem::take(&mut self.output).into_text();
         if text.is_empty() {
             return self.check();
@@ -115,9 +126,10 @@ impl<'a> Context<'a> {
         main: &str,
         args: &str,
     ) -> Result<(), Ending> {
+        self.lift();
         let args = serde_json::from_str(args).unwrap_or_else(|_| Value::from(args));
         self.say(Kind::ToolStarted(Box::new(ToolStarted {
-            tool: tool.to_owned(),
+            tool: preview(&self.secrets.mask(tool), PREVIEW_CHARS_MAX),
             preview: preview(&self.secrets.mask(main), PREVIEW_CHARS_MAX),
             tool_call_id: call_id.to_owned(),
             args: bounded(self.secrets.mask_value(&args)),
@@ -137,7 +149,7 @@ impl<'a> Context<'a> {
     ) -> Result<(), Ending> {
         let result = self.secrets.mask(result);
         self.say(Kind::ToolCompleted(Box::new(ToolCompleted {
-            tool: tool.to_owned(),
+            tool: preview(&self.secrets.mask(tool), PREVIEW_CHARS_MAX),
             duration: (took.as_secs_f64() * 1000.0).round() / 1000.0,
             error,
             preview: preview(&result, PREVIEW_CHARS_MAX),
@@ -170,6 +182,19 @@ impl<'a> Context<'a> {
         (output, self.usage, std::mem::take(&mut self.runtime))
     }
 
+    /// Lets out what was held back: nothing follows that could make it a secret.
+    pub(super) fn lift(&mut self) {
+        let (thought, text) = (self.thought.lift(), self.text.lift());
+        if !thought.is_empty() {
+            self.emit(Kind::ReasoningDelta(Delta { delta: thought }));
+        }
+        if !text.is_empty() {
+            self.separate();
+            self.output.push(&text, OUTPUT_BYTES_MAX);
+            self.emit(Kind::MessageDelta(Delta { delta: text }));
+        }
+    }
+
     /// The one event that must be said whatever has happened.
     pub(super) fn say_last(&mut self, kind: Kind) {
         assert!(kind.is_terminal());
@@ -184,6 +209,13 @@ impl<'a> Context<'a> {
             self.say(kind(Delta { delta: piece.to_owned() }))?;
         }
         self.check()
+    }
+
+    /// Says the blank line between the texts of two turns, once the second begins.
+    fn separate(&mut self) {
+        if self.separate && self.output.is_empty() {
+            self.emit(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }));
+        }
     }
 
     fn say(&mut self, kind: Kind) -> Result<(), Ending> {

@@ -22,6 +22,7 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
     let mut run = Context::new(job.key, &job.request, &job.cancel, secrets, emit);
     // The context is used after a panic only for what is whole at any moment: counters and text.
     let ended = catch_unwind(AssertUnwindSafe(|| agent.run(&mut run)));
+    run.lift();
     let ended = ended.unwrap_or_else(|panic| {
         Err(Ending::failed("agent_panic", format!("The agent crashed: {}.", panic_text(&*panic))))
     });

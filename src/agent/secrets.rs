@@ -26,6 +26,15 @@ impl Secrets {
         self.0.iter().fold(text.to_owned(), replace)
     }
 
+    /// Bytes at the end of `text` that may be the start of a secret, the rest of which is to come.
+    fn open_end(&self, text: &str) -> usize {
+        let of = |secret: &String| {
+            let starts = (1..secret.len()).rev().filter(|at| secret.is_char_boundary(*at));
+            starts.into_iter().find(|at| text.ends_with(&secret[..*at])).unwrap_or(0)
+        };
+        self.0.iter().map(of).max().unwrap_or(0)
+    }
+
     /// Masks every string in `value`, keys of objects included.
     pub fn mask_value(&self, value: &Value) -> Value {
         match value {
@@ -36,6 +45,46 @@ impl Secrets {
                 Value::Object(masked.collect())
             }
             other => other.clone(),
+        }
+    }
+}
+
+/// Text that goes out piece by piece: no secret gets through, however the pieces cut it.
+#[derive(Debug, Default)]
+pub(super) struct Veil {
+    /// The end of the text so far, exactly as long as it may be the start of a secret.
+    held: String,
+}
+
+impl Veil {
+    /// What may go out once `text` has come, masked. The rest is held back.
+    pub fn pass(&mut self, text: &str, secrets: &Secrets) -> String {
+        self.held.push_str(text);
+        let mut shown = secrets.mask(&self.held);
+        self.held = shown.split_off(shown.len() - secrets.open_end(&shown));
+        shown
+    }
+
+    /// What was held back, for it turned out to be no secret: the text has ended.
+    pub fn lift(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_text_is_cut_the_same_of_it_is_shown() {
+        let secrets = Secrets::new(["abababac".to_owned(), "naïve-é-key".to_owned()]);
+        let text = "ab abababababac, naïve naïve-é-key na abababa";
+        for size in 1..text.chars().count() {
+            let mut veil = Veil::default();
+            let letters: Vec<char> = text.chars().collect();
+            let pieces = letters.chunks(size).map(|piece| piece.iter().collect::<String>());
+            let shown: String = pieces.map(|piece| veil.pass(&piece, &secrets)).collect();
+            assert_eq!(shown + &veil.lift(), secrets.mask(text), "in pieces of {size}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Log lines on stderr: when, how grave, what.
 use super::shown::clean;
 use log::{LevelFilter, Log, Metadata, Record};
+use runwire::time::civil;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,23 +32,9 @@ impl Log for Stderr {
 /// A moment as RFC 3339 writes it.
 fn utc(unix_seconds: u64, ms: u32) -> String {
     let (days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let (year, month, day) = date(days);
+    let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
-
-/// The Gregorian date, days after 1970-01-01. Counts in years that begin in March, so that the
-/// leap day is the last of its year.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // since 0000-03-01
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

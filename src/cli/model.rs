@@ -14,8 +14,6 @@ pub enum Choice {
         base_url: String,
         model: String,
         api_key: Option<String>,
-        /// The variable the key comes from: tools must not see it, set or not.
-        api_key_env: String,
         timeout: Duration,
     },
 }
@@ -45,7 +43,7 @@ pub fn choose(settings: &Settings, env: &Env) -> Result<Choice, String> {
              set it, name another with --api-key-env, or name another server with --base-url."
         ));
     }
-    Ok(Choice::Remote { base_url, model, api_key, api_key_env, timeout: settings.model_timeout })
+    Ok(Choice::Remote { base_url, model, api_key, timeout: settings.model_timeout })
 }
 
 fn read_key(variable: &str, env: &Env) -> Result<Option<String>, String> {

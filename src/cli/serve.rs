@@ -93,7 +93,7 @@ fn greeting(it: &Greeting<'_>) -> String {
             format!("$({program} key)"),
         ),
         KeyNote::Given => {
-            ("the one given by --key or variable".to_owned(), "$RUNWIRE_KEY".to_owned())
+            ("the one given by --key or variable".to_owned(), "PUT_IT_HERE".to_owned())
         }
     };
     let warnings: String =

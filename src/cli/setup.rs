@@ -1,6 +1,6 @@
 //! From settings to the agent, and what it must keep to itself.
 use super::env::Env;
-use super::model::Choice;
+use super::model::{Choice, OPENAI_KEY};
 use super::settings::Settings;
 use super::state::State;
 use runwire::agent::model::Model;
@@ -20,10 +20,8 @@ pub fn agent(
     state: Option<&State>,
 ) -> Result<ToolAgent, String> {
     let shown = workspace.display().to_string();
-    let private_env = match model {
-        Choice::Builtin => settings.api_key_env.clone(),
-        Choice::Remote { api_key_env, .. } => Some(api_key_env.clone()),
-    };
+    // A key is withheld from tools even where no model is asked that it is for.
+    let private_env = settings.api_key_env.clone().unwrap_or_else(|| OPENAI_KEY.to_owned());
     let agent_settings = AgentSettings {
         workspace,
         allow_outside: settings.allow_outside,
@@ -34,7 +32,7 @@ pub fn agent(
         max_turns: settings.max_turns,
         context_tokens: settings.context_tokens,
         private: state.map(|state| state.dir().to_owned()).into_iter().collect(),
-        private_env: private_env.into_iter().collect(),
+        private_env: vec![private_env],
     };
     ToolAgent::new(open(model)?, agent_settings)
         .map_err(|error| format!("Could not work in {shown}: {error}. Choose another --workspace."))

@@ -141,7 +141,7 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let due = self.machine.next_due().into_iter().chain(self.accept_due).min()?;
-        // The wheel counts whole milliseconds: without the rounding up, a nap could end just short.
+        // Ticks are rounded down, so a nap never ends before what it is for is due.
         let now = self.clock.now().tick;
         Some(Duration::from_millis(due.0.saturating_sub(now.0)))
     }
@@ -193,13 +193,15 @@ impl EventLoop {
     }
 
     fn accept(&mut self) {
-        self.accept_due = None;
+        let paused = self.accept_due.take().is_some();
         while !self.machine.is_full() {
             match listener::accept(&self.listener) {
                 Accepted::Socket(stream) => self.welcome(stream),
                 Accepted::NoneLeft => return,
                 Accepted::Exhausted(error) => {
-                    notice::warn(format_args!("accepting pauses: {error}"));
+                    if !paused {
+                        notice::warn(format_args!("accepting pauses: {error}"));
+                    }
                     break;
                 }
             }

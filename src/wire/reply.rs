@@ -5,7 +5,7 @@
 use super::Reject;
 use super::digits::{decimal, padded};
 use super::head::Version;
-use crate::time::Wall;
+use crate::time::{Wall, civil};
 
 /// Tells a client that its body is wanted (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -199,21 +199,4 @@ pub fn http_date(at: Wall, out: &mut String) {
     }
     text.extend_from_slice(b" GMT");
     *out = String::from_utf8(text).expect("names and digits are ASCII");
-}
-
-/// Year, month and day of a day counted from 1970-01-01.
-///
-/// Years are counted from March, so that the leap day is the last of its year; 400 years have
-/// 146,097 days, and day 0 of 0000-03-01 lies 719,468 days before 1970.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months from March have 31, 30, 31, 30, 31 days, and again: 153 in five.
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }

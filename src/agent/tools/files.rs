@@ -105,9 +105,11 @@ impl Files {
 
     /// True for what lies in `private`, and for what shows the inside of the server's process.
     ///
-    /// A workspace may lie inside the state directory; what is in it is not private.
+    /// A workspace may lie inside the state directory; what is in it is not private. One that is
+    /// the state directory itself does not open it: the key lies there.
     pub fn is_private(&self, private: &[PathBuf], real: &Path) -> bool {
-        let open = |folder: &PathBuf| self.root.starts_with(folder) && real.starts_with(&self.root);
+        let below = |folder: &PathBuf| self.root.starts_with(folder) && self.root != *folder;
+        let open = |folder: &PathBuf| below(folder) && real.starts_with(&self.root);
         let within = |folder: &PathBuf| real.starts_with(folder) && !open(folder);
         private.iter().any(within) || shows_a_process(real)
     }

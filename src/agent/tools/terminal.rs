@@ -23,7 +23,8 @@ pub(super) const TOOL: Tool = Tool {
     name: "terminal",
     description: "Runs a shell command with /bin/sh and shows what it prints and its exit code. \
                   It has no input. When it ends, times out or is stopped, every process it has \
-                  started in the background ends with it. Of a long output the head and the tail \
+                  started in the background ends with it. It may be confined: then it writes only \
+                  in the workspace and in $TMPDIR, which goes with it. Of a long output the head and the tail \
                   are shown, 64 KiB together.",
     main: "command",
     fields: &[

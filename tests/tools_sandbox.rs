@@ -77,6 +77,8 @@ fn a_confined_command_works_as_any_other() {
                 cat e f && rm -r a && ls / >/dev/null && head -c 3 /dev/zero | wc -c && \
                 cat /etc/passwd >/dev/null && grep -c . /proc/self/status >/dev/null";
     assert_eq!(terminal(&tools, work), Ok("x\nx\n3\n[exit code 0]".into()));
+    let own_ends = "echo a >/dev/stdout; echo b >/dev/stderr; echo c | cat /dev/stdin; bash -c 'cat <(echo d)'";
+    assert_eq!(terminal(&tools, own_ends), Ok("a\nb\nc\nd\n[exit code 0]".into()));
     let long = terminal(&tools, &"#".repeat(1 << 20));
     assert!(long.unwrap_err().contains("file"));
     let flood = terminal(&tools, "seq 1 100000").unwrap();
@@ -99,7 +101,7 @@ fn no_command_writes_outside_the_workspace() {
         "echo escaped >folder/outside".to_owned(),
         format!("echo escaped >/proc/self/root{outside}"),
         format!("echo escaped >/proc/$PPID/root{outside}"),
-        format!("echo escaped >/proc/self/cwd/../outside"),
+        "echo escaped >/proc/self/cwd/../outside".to_owned(),
         "ln ../outside hard && echo escaped >hard".to_owned(),
         "mv ../outside here".to_owned(),
         "mv ../state here".to_owned(),

@@ -33,6 +33,9 @@ fn a_run_here_is_confined_unless_told_otherwise() {
     assert!(!home.0.join("outside").exists() && !done.out.contains("sesame"), "{}", done.out);
     let done = home.run(&["run", "--workspace", "work", "--sandbox", "off", write]);
     assert!(home.0.join("outside").exists() && done.out.contains("sesame"), "{}", done.out);
+    let deny = ["run", "--sandbox", "off", "--tool-network", "deny", "run `true`"];
+    let done = home.run(&deny);
+    assert!(done.err.contains("--tool-network deny has no effect"), "{}", done.err);
 }
 
 #[test]

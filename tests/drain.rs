@@ -84,6 +84,18 @@ fn after_the_grace_every_reader_hears_that_the_run_was_interrupted() {
 }
 
 #[test]
+fn a_second_call_ends_the_grace() {
+    let site = Site::with(|config| config.drain = Duration::from_secs(3600));
+    let run = site.run("hold");
+    let mut reader = readers(&site, &run, 1).pop().unwrap();
+    site.handle.drain();
+    site.handle.drain();
+    assert_eq!(last_event(&mut reader)["event"], "run.interrupted");
+    drop(reader);
+    site.join();
+}
+
+#[test]
 fn an_agent_that_does_not_listen_does_not_hold_up_the_end() {
     let site = Site::start();
     let run = site.run("deaf");

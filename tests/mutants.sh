@@ -111,7 +111,7 @@ mutant 'the wheel is off by one slot' $M/wheel.rs 'wheel' \
     'as usize % SLOTS' 'as usize % (SLOTS - 1)'
 mutant 'the wheel fires early' $M/wheel.rs 'wheel' 'if due <= now {' 'if due <= now.after(1) {'
 mutant 'the queue loses another run' $M/runs.rs 'sim' \
-    'self.runs.queue.retain(|waiting| *waiting != key)' 'drop(self.runs.queue.pop_front())'
+    '_ => self.queue.retain(|waiting| *waiting != key)' '_ => drop(self.queue.pop_front())'
 mutant 'the queue serves the latest first' $M/runs.rs 'machine' \
     'self.runs.queue.pop_front() else' 'self.runs.queue.pop_back() else'
 mutant 'one run too many waits' $M/submit.rs 'sim' \

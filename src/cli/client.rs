@@ -99,8 +99,12 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Refused {
+        let why = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
         Refused::Unreachable(format!(
-            "{} cannot be reached: {error}. Is the server running there? `runwire serve` starts one.",
+            "{} cannot be reached: {why}. Is the server running there? `runwire serve` starts one.",
             self.url
         ))
     }

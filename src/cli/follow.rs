@@ -9,7 +9,7 @@ pub enum News {
     /// An event, as its JSON.
     Event(String),
     /// A remark that is no event, such as of a connection lost on the way to a server.
-    #[cfg_attr(not(feature = "llm"), allow(dead_code))]
+    #[cfg_attr(not(feature = "llm"), expect(dead_code, reason = "only a remote run makes remarks"))]
     Note(String),
 }
 

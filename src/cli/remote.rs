@@ -27,7 +27,8 @@ pub fn there(url: &str, key: &str, text: &str, mut watch: Watch) -> Result<u8, S
     let client = Arc::new(Client::new(url, key));
     let run_id = client.post_run(text)?;
     let (stopper, stopped_id) = (client.clone(), run_id.clone());
-    signals::watch(move || {
+    signals::watch(1, move || {
+        let (stopper, stopped_id) = (stopper.clone(), stopped_id.clone());
         // On a thread of its own, so that a second signal is heard while the server is not.
         thread::spawn(move || {
             if let Err(error) = stopper.stop(&stopped_id) {

@@ -31,7 +31,7 @@ pub fn here(
         cancel: cancel.clone(),
     };
     let stop = cancel.clone();
-    signals::watch(move || stop.cancel(Cause::Stop))
+    signals::watch(1, move || stop.cancel(Cause::Stop))
         .map_err(|error| format!("Could not watch for Ctrl-C: {error}."))?;
     let (sender, news) = sync_channel(EVENTS_WAITING_MAX);
     // The receiver goes first only if the process ends: then nobody is left to tell.

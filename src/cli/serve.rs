@@ -39,11 +39,13 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
     let server = Server::bind(config, agent).map_err(|error| cannot_listen(asked, &error))?;
     let addr = server.local_addr().map_err(|error| format!("Could not listen: {error}."))?;
     let handle = server.handle();
-    signals::watch(move || {
-        say(&format!(
-            "Stopping: working runs have {} s to finish. Once more to leave at once.\n",
-            drain.as_secs_f64()
-        ));
+    let mut notes = [
+        format!("Stopping: working runs have {} s to finish.", drain.as_secs_f64()),
+        "Stopping now: working runs are ended. A third signal leaves them behind.".to_owned(),
+    ]
+    .into_iter();
+    signals::watch(notes.len(), move || {
+        say(&(notes.next().unwrap_or_default() + "\n"));
         handle.drain();
     })
     .map_err(|error| format!("Could not watch for signals: {error}."))?;

@@ -1,19 +1,19 @@
-//! SIGINT and SIGTERM: the first asks, the second insists.
+//! SIGINT and SIGTERM: each asks for more haste than the one before, the last ends the process.
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, IsTerminal, Write};
 
-/// Calls `first` at the first signal; the second ends the process with 128 and its number.
-pub fn watch(first: impl FnOnce() + Send + 'static) -> io::Result<()> {
+/// Calls `heed` at the first `patience` signals; the next one ends the process with 128 and its
+/// number.
+pub fn watch(patience: usize, mut heed: impl FnMut() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let watcher = std::thread::Builder::new().name("signals".to_owned());
     watcher.spawn(move || {
-        let mut first = Some(first);
-        for signal in signals.forever() {
-            match first.take() {
-                Some(first) => first(),
-                None => quit(signal),
+        for (heeded, signal) in signals.forever().enumerate() {
+            if heeded == patience {
+                quit(signal);
             }
+            heed();
         }
     })?;
     Ok(())

@@ -51,7 +51,8 @@ pub enum Input<'a> {
     /// The connection is gone.
     HungUp(ConnId),
     Event(Event),
-    /// The server is asked to end: no new runs, a grace for those that work.
+    /// The server is asked to end: no new runs, a grace for those that work. Asked again, it ends
+    /// that grace.
     Drain,
 }
 
@@ -298,8 +299,10 @@ impl Machine {
     }
 
     fn begin_drain(&mut self) {
-        if self.drain != Drain::No {
-            return;
+        match self.drain {
+            Drain::No => {}
+            Drain::Grace { .. } => return self.end_grace(),
+            _ => return,
         }
         let until = self.now.tick.after_duration(self.config.drain);
         self.set_drain(Drain::Grace { until }, until);

@@ -57,6 +57,14 @@ impl Runs {
         self.subscribers -= 1;
     }
 
+    /// Takes a run off the queue; at once if it is the next one, as each is when a drain begins.
+    fn leave_queue(&mut self, key: RunKey) {
+        match self.queue.front() {
+            Some(next) if *next == key => drop(self.queue.pop_front()),
+            _ => self.queue.retain(|waiting| *waiting != key),
+        }
+    }
+
     /// Runs that have not ended.
     pub fn unfinished(&self) -> usize {
         self.queue.len() + self.working
@@ -196,7 +204,7 @@ impl Machine {
         self.runs.finished_bytes += bytes;
         self.runs.finished.push_back(key);
         match before {
-            Status::Queued => self.runs.queue.retain(|waiting| *waiting != key),
+            Status::Queued => self.runs.leave_queue(key),
             _ => self.runs.working -= 1,
         }
         self.arm_run(key);
@@ -206,7 +214,7 @@ impl Machine {
     }
 
     pub(super) fn interrupt_queued(&mut self) {
-        for key in self.runs.queue.clone() {
+        while let Some(key) = self.runs.queue.front().copied() {
             self.conclude(key, interrupted("The server stopped before the run began."));
         }
     }

@@ -58,7 +58,7 @@ pub struct Handle {
 
 impl Handle {
     /// Takes no new runs from now on, gives working ones `Config::drain` to end, tells every
-    /// reader how it ended, and has `Server::run` return. Only the first call counts.
+    /// reader how it ended, and has `Server::run` return. A second call ends the grace.
     pub fn drain(&self) {
         // A loop that is gone has drained already.
         if self.news.send(News::Drain).is_ok() {

@@ -14,7 +14,7 @@ mutants:
 
 # Builds every fuzz target and runs each for FUZZ_SECONDS. What it finds lies in fuzz/artifacts.
 FUZZ_SECONDS = 10
-FUZZ_TARGETS = head body sse submit machine
+FUZZ_TARGETS = head body sse submit steer machine
 
 fuzz:
 	@rustup run nightly rustc --version >/dev/null 2>&1 || { \

@@ -1,5 +1,6 @@
 //! What an operator or an embedder decides, and what an agent says of itself.
 use crate::limits::BODY_BYTES_MAX;
+use crate::secrets::Secrets;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,6 +41,13 @@ pub struct Config {
     pub orphan_ttl: Duration,
     /// What becomes of a working run that nobody reads for that long. Default `Keep`.
     pub on_orphan: OnOrphan,
+}
+
+impl Config {
+    /// All that must never appear in an event: `secrets`, and the key.
+    pub fn known_secrets(&self) -> Secrets {
+        Secrets::new(self.secrets.iter().chain(&self.key).cloned())
+    }
 }
 
 /// What becomes of a working run that nobody reads for `orphan_ttl`.

@@ -24,6 +24,7 @@ pub enum Kind {
     ToolStarted(Box<ToolStarted>),
     ToolCompleted(Box<ToolCompleted>),
     SessionTruncated(Truncated),
+    Steered(Box<Steered>),
     Completed(Box<Completed>),
     Failed(Box<Failed>),
     Cancelled(Box<Cancelled>),
@@ -41,6 +42,7 @@ impl Kind {
             Kind::ToolStarted(_) => "tool.started",
             Kind::ToolCompleted(_) => "tool.completed",
             Kind::SessionTruncated(_) => "session.truncated",
+            Kind::Steered(_) => "run.steered",
             Kind::Completed(_) => "run.completed",
             Kind::Failed(_) => "run.failed",
             Kind::Cancelled(_) => "run.cancelled",
@@ -54,6 +56,28 @@ impl Kind {
             self,
             Kind::Completed(_) | Kind::Failed(_) | Kind::Cancelled(_) | Kind::Interrupted(_)
         )
+    }
+
+    /// What clients said to the run too late for its agent. Only a terminal event has it.
+    pub fn pending_steer(&self) -> Option<&str> {
+        match self {
+            Kind::Completed(ending) => ending.pending_steer.as_deref(),
+            Kind::Failed(ending) => ending.pending_steer.as_deref(),
+            Kind::Cancelled(ending) => ending.pending_steer.as_deref(),
+            Kind::Interrupted(ending) => ending.pending_steer.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Has a terminal event say what came too late. Does nothing to any other.
+    pub fn set_pending_steer(&mut self, text: Option<String>) {
+        match self {
+            Kind::Completed(ending) => ending.pending_steer = text,
+            Kind::Failed(ending) => ending.pending_steer = text,
+            Kind::Cancelled(ending) => ending.pending_steer = text,
+            Kind::Interrupted(ending) => ending.pending_steer = text,
+            _ => {}
+        }
     }
 }
 
@@ -104,12 +128,25 @@ pub struct Truncated {
     pub dropped_messages: usize,
 }
 
+/// The agent has taken in what a client said to the working run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Steered {
+    /// Always true: what is never taken in is told by `pending_steer`.
+    pub accepted: bool,
+    pub text: String,
+    /// The remaining tool calls of the turn were to be skipped for it.
+    pub interrupt: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Completed {
     /// The text of the last turn.
     pub output: String,
     pub usage: Usage,
     pub runtime: Runtime,
+    /// Texts a client sent too late for the agent, one to a line; so in every terminal event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_steer: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -120,6 +157,8 @@ pub struct Failed {
     pub usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_steer: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -127,11 +166,15 @@ pub struct Cancelled {
     pub usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_steer: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Interrupted {
     pub error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_steer: Option<String>,
 }
 
 /// What a run has cost, in tokens.

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod machine;
 pub mod net;
 pub mod request;
+pub mod secrets;
 pub mod slab;
 pub mod time;
 pub mod wire;

@@ -49,6 +49,10 @@ pub const SEGMENT_BYTES_MAX: usize = 64 * 1024;
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes that finished runs may keep in memory together; beyond it the oldest is forgotten early.
 pub const FINISHED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of one text that steers a run. A longer one is refused with 400.
+pub const STEER_BYTES_MAX: usize = 64 * 1024;
+/// Steers that wait for one run's next turn. A further one is refused with 429.
+pub const STEERS_WAITING_MAX: usize = 16;
 /// Events that wait for the loop; beyond it the agent waits.
 pub const EVENTS_QUEUED_MAX: usize = 4096;
 /// Events taken in one turn of the loop.
@@ -113,6 +117,7 @@ const _: () = assert!(HEAD_BYTES_MAX < INBOX_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MAX * 2 < HISTORY_BYTES_MAX);
 const _: () = assert!(HISTORY_BYTES_MAX <= FINISHED_BYTES_MAX);
 const _: () = assert!(DELTA_BYTES_MAX < SEGMENT_BYTES_MAX);
+const _: () = assert!(STEER_BYTES_MAX * STEERS_WAITING_MAX <= OUTPUT_BYTES_MAX);
 const _: () = assert!(CONNS_MAX <= u32::MAX as usize);
 const _: () = assert!(OLD_RESULT_BYTES_MAX < TOOL_RESULT_BYTES_MAX);
 const _: () = assert!(COMMAND_SECONDS <= COMMAND_SECONDS_MAX);

@@ -47,6 +47,15 @@ impl Request {
     }
 }
 
+/// What a client says to a run that works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steer {
+    /// At most `STEER_BYTES_MAX` bytes.
+    pub text: String,
+    /// The tool calls of the turn that have not begun are to be skipped.
+    pub interrupt: bool,
+}
+
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {

@@ -3,10 +3,12 @@ mod agent_support;
 
 use agent_support::{Dir, events, job, names, read, request, results, said};
 use runwire::agent::model::builtin::Builtin;
-use runwire::agent::{Agent, Secrets, ToolAgent};
-use runwire::event::{Kind, ToolStarted};
+use runwire::agent::{Agent, Secrets, ToolAgent, live};
+use runwire::event::{Event, Kind, ToolStarted};
+use runwire::request::Steer;
 use serde_json::Value;
 use std::fs;
+use std::sync::Arc;
 
 fn agent(dir: &Dir) -> ToolAgent {
     ToolAgent::new(Box::new(Builtin), dir.settings()).unwrap()
@@ -269,4 +271,24 @@ fn a_conversation_goes_on_from_its_newest_request() {
 fn it_says_who_it_is() {
     let about = agent(&Dir::new()).about();
     assert_eq!((about.model.as_str(), about.provider.as_str()), ("builtin", "builtin"));
+}
+
+#[test]
+fn a_steer_is_carried_out_next_though_its_step_has_a_number_that_was_there_before() {
+    let dir = Dir::new();
+    dir.file("one", "first");
+    dir.file("two", "second");
+    let job = job(request("read the file one"));
+    let mut events = Vec::new();
+    live(&agent(&dir), &job, &Secrets::default(), &mut |event: Event| {
+        if matches!(&event.kind, Kind::ToolStarted(started) if started.preview == "one") {
+            let text = "read the file two".to_owned();
+            job.inbox.push(Arc::new(Steer { text, interrupt: false }));
+        }
+        events.push(event.kind);
+    });
+    let previews: Vec<&str> = started(&events).iter().map(|call| &*call.preview).collect();
+    assert_eq!(previews, ["one", "two"]);
+    let Some(Kind::Completed(done)) = events.last() else { panic!("{events:?}") };
+    assert!(done.output.contains("second"), "{}", done.output);
 }

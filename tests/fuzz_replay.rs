@@ -4,11 +4,12 @@ use std::{fs, panic};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     ("head", runwire::wire::head::fuzz),
     ("body", runwire::wire::body::fuzz),
     ("sse", runwire::wire::sse::fuzz),
     ("submit", runwire::wire::submit::fuzz),
+    ("steer", runwire::wire::steer::fuzz),
     ("machine", runwire::machine::fuzz),
 ];
 

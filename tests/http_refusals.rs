@@ -284,6 +284,7 @@ fn a_refusal_is_the_row_of_the_contract() {
         ("GET", format!("/v1/runs/{unknown}")),
         ("GET", format!("/v1/runs/{unknown}/events")),
         ("POST", format!("/v1/runs/{unknown}/stop")),
+        ("POST", format!("/v1/runs/{unknown}/steer")),
     ] {
         let reply = ask(method, &path, "", "");
         assert_refusal(&reply, 404, json!("run_not_found"));
@@ -293,7 +294,7 @@ fn a_refusal_is_the_row_of_the_contract() {
         "/index.html",
         "/v1/runs/",
         "/v1/runs/x/y",
-        "/v1/runs/x/steer",
+        "/v1/runs/x/steer/y",
         "/api/sessions",
         "//health",
     ] {
@@ -303,6 +304,7 @@ fn a_refusal_is_the_row_of_the_contract() {
         ("GET", "/v1/runs", "POST, OPTIONS"),
         ("DELETE", "/v1/runs/x", "GET, HEAD, OPTIONS"),
         ("GET", "/v1/runs/x/stop", "POST, OPTIONS"),
+        ("GET", "/v1/runs/x/steer", "POST, OPTIONS"),
         ("POST", "/v1/runs/x/events", "GET, HEAD, OPTIONS"),
         ("PATCH", "/health", "GET, HEAD, OPTIONS"),
         ("get", "/health", "GET, HEAD, OPTIONS"),

@@ -1,14 +1,16 @@
 //! The machine turn by turn, where chance would seldom lead: full histories, lost readers, news
 //! that comes while answers are being sent.
 use runwire::config::{About, Config, OnOrphan};
-use runwire::event::{Cause, Completed, Delta, Event, Kind, Runtime, Usage};
+use runwire::event::{Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
 use runwire::id::{ConnId, RunKey};
 use runwire::limits::{
     DELTA_BYTES_MAX, FINISHED_BYTES_MAX, HISTORY_BYTES_MAX, IDEMPOTENCY_TTL_MS, INBOX_BYTES_MAX,
-    OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX, STALL_BYTES, STALL_MS,
+    OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX, STALL_BYTES, STALL_MS, STEERS_WAITING_MAX,
 };
 use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::request::Steer;
 use runwire::time::{Now, Tick, Wall};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Desk {
@@ -16,6 +18,7 @@ struct Desk {
     now: Now,
     started: Vec<RunKey>,
     cancelled: Vec<(RunKey, Cause)>,
+    steered: Vec<(RunKey, Arc<Steer>)>,
     closed: Vec<ConnId>,
     exited: bool,
 }
@@ -35,6 +38,7 @@ impl Desk {
             now,
             started: Vec::new(),
             cancelled: Vec::new(),
+            steered: Vec::new(),
             closed: Vec::new(),
             exited: false,
         }
@@ -77,6 +81,7 @@ impl Desk {
                 Output::Start { run, .. } => self.started.push(run),
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
+                Output::Steer { run, steer } => self.steered.push((run, steer)),
                 Output::Exit => self.exited = true,
                 Output::Resume(_) | Output::HalfClose(_) => {}
             }
@@ -137,13 +142,30 @@ fn stop(run: &str) -> String {
     format!("POST /v1/runs/{run}/stop HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
 }
 
+fn steer(run: &str) -> String {
+    format!(
+        "POST /v1/runs/{run}/steer HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{{\"text\":\"x\"}}"
+    )
+}
+
+fn steered() -> Kind {
+    let text = "x".to_owned();
+    Kind::Steered(Box::new(Steered { accepted: true, text, interrupt: false }))
+}
+
 fn delta(text: &str) -> Kind {
     Kind::MessageDelta(Delta { delta: text.to_owned() })
 }
 
 fn completed(output: &str) -> Kind {
     let (usage, runtime) = (Usage::default(), Runtime::default());
-    Kind::Completed(Box::new(Completed { output: output.to_owned(), usage, runtime }))
+    Kind::Completed(Box::new(Completed {
+        output: output.to_owned(),
+        usage,
+        runtime,
+        pending_steer: None,
+    }))
 }
 
 /// The sequence numbers of all `id:` lines.
@@ -513,4 +535,66 @@ fn a_reader_that_was_slow_for_a_while_gets_its_whole_time_again() {
         assert_eq!(seqs(&desk.read(reader)), [seq]);
     }
     assert!(!desk.closed.contains(&reader));
+}
+
+#[test]
+fn a_steer_that_crosses_the_last_word_is_told_in_it() {
+    let mut desk = Desk::new(|_| {});
+    let run = run_id(&desk.post(ASK, ""));
+    let key = desk.started[0];
+    let client = desk.open();
+    desk.tell(Input::Received(client, steer(&run).as_bytes()));
+    // Said before the agent could hear of it, and heard in the same turn.
+    desk.say(key, 0, completed("done"));
+    desk.turn();
+    assert!(desk.read(client).contains("\"accepted\":true"));
+    let (_, stream) = desk.ask(&get(&format!("/v1/runs/{run}/events")));
+    assert!(stream.contains("\"pending_steer\":\"x\""), "{stream}");
+    let (_, page) = desk.ask(&get(&format!("/v1/runs/{run}")));
+    assert!(page.contains("\"pending_steer\":\"x\""), "{page}");
+}
+
+#[test]
+fn a_run_whose_agent_never_answers_still_tells_what_it_was_steered_by() {
+    let mut desk = Desk::new(|config| config.drain = Duration::from_secs(1));
+    let run = run_id(&desk.post(ASK, ""));
+    desk.ask(&steer(&run));
+    assert_eq!(desk.steered.len(), 1);
+    let (reader, _) = desk.ask(&get(&format!("/v1/runs/{run}/events")));
+    desk.tell(Input::Drain);
+    desk.pass(1_000);
+    desk.pass(1_000);
+    let stream = desk.read(reader);
+    assert!(stream.contains("run.interrupted"), "{stream}");
+    assert!(stream.contains("\"pending_steer\":\"x\""), "{stream}");
+}
+
+#[test]
+fn a_steer_that_is_taken_in_makes_room_for_another() {
+    let mut desk = Desk::new(|_| {});
+    let run = run_id(&desk.post(ASK, ""));
+    let status = |answer: (ConnId, String)| answer.1[9..12].to_owned();
+    for _ in 0..STEERS_WAITING_MAX {
+        assert_eq!(status(desk.ask(&steer(&run))), "200");
+    }
+    assert_eq!(status(desk.ask(&steer(&run))), "429");
+    desk.say(desk.started[0], 0, steered());
+    assert_eq!(status(desk.ask(&steer(&run))), "200");
+    assert_eq!(status(desk.ask(&steer(&run))), "429");
+    assert_eq!(desk.steered.len(), STEERS_WAITING_MAX + 1);
+}
+
+#[test]
+fn a_run_that_is_steered_is_no_orphan() {
+    let mut desk = Desk::new(|config| {
+        config.on_orphan = OnOrphan::Cancel;
+        config.orphan_ttl = Duration::from_secs(100);
+    });
+    let run = run_id(&desk.post(ASK, ""));
+    desk.pass(99_000);
+    desk.ask(&steer(&run));
+    desk.pass(99_000);
+    assert_eq!(desk.cancelled, []);
+    desk.pass(1_000);
+    assert_eq!(desk.cancelled, [(desk.started[0], Cause::Orphan)]);
 }

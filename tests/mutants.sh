@@ -144,6 +144,29 @@ mutant 'an id that is not the seq' src/wire/sse.rs 'sim' \
     'decimal(out, event.seq);' 'decimal(out, event.seq + 1);'
 mutant 'an agent says two events under one number' src/agent/context.rs 'streams agent_loop' \
     'self.seq += 1;' 'self.seq += u64::from(self.seq != 2);'
+mutant 'a steer that was taken in still waits' $M/run.rs 'sim machine' \
+    'self.steers.pop_front().expect' 'self.steers.front().expect'
+mutant 'the last word forgets the steers that came too late' $M/run.rs 'sim steer' \
+    'kind.set_pending_steer(self.take_pending())' 'drop(self.take_pending())'
+mutant 'a run on its way out takes a steer' $M/steer.rs 'sim steer' \
+    'run.status != Status::Running' '!run.status.is_working()'
+mutant 'one steer too many waits' $M/steer.rs 'machine' \
+    '>= STEERS_WAITING_MAX' '> STEERS_WAITING_MAX'
+mutant 'a steer shows a secret' $M/steer.rs 'steer' \
+    'self.secrets.mask(&steer.text)' 'steer.text.clone()'
+mutant 'a steered run is an orphan' $M/steer.rs 'machine' 'run.touched = self.now.tick;' ''
+mutant 'a steer after the answer is left' src/agent/tool_agent.rs 'agent_steer' \
+    'number == turns_max || !run.has_steer()' 'number > 0'
+mutant 'a steer after the last turn allowed is an error' src/agent/tool_agent.rs 'agent_steer' \
+    'number == turns_max || !run.has_steer()' '!run.has_steer()'
+mutant 'a steer interrupts nothing' src/agent/tool_agent.rs 'agent_steer' \
+    'let is_skipped = run.is_interrupted();' 'let is_skipped = false;'
+mutant 'a steer is dropped with an old turn' src/agent/tool_agent/talk.rs 'agent_steer' \
+    'if is_user(&self.entries[at]) {' 'if at == usize::MAX {'
+mutant 'a steer has builtin begin again for ever' src/agent/model/builtin.rs 'agent_builtin' \
+    '.split('"'_'"').next()?' '.split('"'!'"').next()?'
+mutant 'a steer reaches the client only' src/agent/tool_agent.rs 'agent_steer' \
+    'talk.push_user(text);' 'drop(text);'
 
 echo "$count mutants"
 exit $survived

@@ -25,14 +25,20 @@ const WORLDS: u64 = 1_000;
 #[test]
 fn a_thousand_worlds() {
     let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut frames = 0;
+    let (mut frames, mut heard, mut late) = (0, 0, 0);
     for seed in one.map_or(0..=WORLDS - 1, |seed| seed..=seed) {
         let outcome = std::panic::catch_unwind(|| World::new(seed).live());
         match outcome {
-            Ok((_, read)) => frames += read,
+            Ok(outcome) => {
+                frames += outcome.frames_read;
+                heard += outcome.steers_told.0;
+                late += outcome.steers_told.1;
+            }
             Err(_) => panic!("rerun this world with SEED={seed}"),
         }
     }
+    let steered = one.is_some() || heard > 100 && late > 100;
+    assert!(steered, "{heard} steers were heard, {late} were late: nothing is proved");
     assert!(one.is_some() || frames > 10_000, "only {frames} frames were read: nothing is proved");
 }
 

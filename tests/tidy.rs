@@ -10,10 +10,10 @@ const LAYERS: &[&[&str]] = &[
     &["machine", "agent", "store"],
     &["wire"],
     &["event", "request", "slab", "config"],
-    &["limits", "time", "id"],
+    &["limits", "time", "id", "secrets"],
 ];
 const PURE: &[&str] =
-    &["wire", "machine", "event", "request", "slab", "config", "limits", "time", "id"];
+    &["wire", "machine", "event", "request", "slab", "config", "limits", "time", "id", "secrets"];
 /// What the pure layers may not know: the world outside, chance, and orders that differ by run.
 const OUTSIDE: &[&str] = &[
     "TcpStream",

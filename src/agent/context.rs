@@ -1,9 +1,9 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
-use super::secrets::Veil;
 use super::text::{Ends, prefix, preview, shorten};
-use super::{Cancel, Ending, Secrets};
+use super::{Cancel, Ending, Inbox, Job, Secrets};
 use crate::event::{
-    Delta, Event, Interim, Kind, Reasoning, Runtime, ToolCompleted, ToolStarted, Truncated, Usage,
+    Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted,
+    Truncated, Usage,
 };
 use crate::id::RunKey;
 use crate::limits::{
@@ -11,6 +11,7 @@ use crate::limits::{
     TOOL_RESULT_BYTES_MAX,
 };
 use crate::request::Request;
+use crate::secrets::Veil;
 use crate::time::Wall;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ pub struct Context<'a> {
     key: RunKey,
     request: &'a Request,
     cancel: &'a Cancel,
+    inbox: &'a Inbox,
     secrets: &'a Secrets,
     emit: &'a mut dyn FnMut(Event),
     seq: u64,
@@ -39,16 +41,15 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(
-        key: RunKey,
-        request: &'a Request,
-        cancel: &'a Cancel,
+        job: &'a Job,
         secrets: &'a Secrets,
         emit: &'a mut dyn FnMut(Event),
     ) -> Context<'a> {
         Context {
-            key,
-            request,
-            cancel,
+            key: job.key,
+            request: &job.request,
+            cancel: &job.cancel,
+            inbox: &job.inbox,
             secrets,
             emit,
             seq: 0,
@@ -161,6 +162,33 @@ impl<'a> Context<'a> {
     /// Says that this many messages of history were left out so that the rest fits the model.
     pub fn truncated(&mut self, dropped_messages: usize) -> Result<(), Ending> {
         self.say(Kind::SessionTruncated(Truncated { dropped_messages }))
+    }
+
+    /// Takes in the oldest of what clients have said to the run since it began, and says so.
+    ///
+    /// Ask before each turn of the model, and once more before you end: what is never taken in
+    /// is told to clients as `pending_steer`.
+    pub fn next_steer(&mut self) -> Result<Option<String>, Ending> {
+        self.check()?;
+        let Some(steer) = self.inbox.pop() else { return Ok(None) };
+        let text = self.secrets.mask(&steer.text);
+        let interrupt = steer.interrupt;
+        self.say(Kind::Steered(Box::new(Steered {
+            accepted: true,
+            text: text.clone(),
+            interrupt,
+        })))?;
+        Ok(Some(text))
+    }
+
+    /// True while there is something to take in.
+    pub fn has_steer(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// True while a steer waits for which the tool calls that have not begun are to be skipped.
+    pub fn is_interrupted(&self) -> bool {
+        self.inbox.interrupts()
     }
 
     /// Adds to what the run has cost.

@@ -1,6 +1,6 @@
 //! A run's whole life on its thread: exactly one terminal event, and always the last.
 use super::text::shorten;
-use super::{Agent, Cancel, Cause, Context, Ending, Secrets};
+use super::{Agent, Cancel, Cause, Context, Ending, Inbox, Secrets};
 use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
 use crate::limits::ERROR_BYTES_MAX;
@@ -15,11 +15,12 @@ pub struct Job {
     pub key: RunKey,
     pub request: Arc<Request>,
     pub cancel: Cancel,
+    pub inbox: Inbox,
 }
 
 /// Works on `job` to its end, saying each step through `emit`, the terminal event last.
 pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMut(Event)) {
-    let mut run = Context::new(job.key, &job.request, &job.cancel, secrets, emit);
+    let mut run = Context::new(job, secrets, emit);
     // The context is used after a panic only for what is whole at any moment: counters and text.
     let ended = catch_unwind(AssertUnwindSafe(|| agent.run(&mut run)));
     run.lift();
@@ -33,19 +34,30 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
 fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cause>) -> Kind {
     let secrets = run.secrets();
     let (output, usage, runtime) = run.parts();
+    // Only who accepts steers knows which came too late: the machine fills it in.
+    let pending_steer = None;
     let partial = Some(output.clone()).filter(|text| !text.is_empty());
     let failed = |reason, message: &str| {
         let error = shorten(&secrets.mask(message), ERROR_BYTES_MAX);
-        Kind::Failed(Box::new(Failed { error, reason, usage, output: partial.clone() }))
+        Kind::Failed(Box::new(Failed {
+            error,
+            reason,
+            usage,
+            output: partial.clone(),
+            pending_steer: None,
+        }))
     };
     match (ended, cause) {
-        (Ok(()), _) => Kind::Completed(Box::new(Completed { output, usage, runtime })),
+        (Ok(()), _) => {
+            Kind::Completed(Box::new(Completed { output, usage, runtime, pending_steer }))
+        }
         (Err(_), Some(Cause::Stop | Cause::Orphan)) => {
-            Kind::Cancelled(Box::new(Cancelled { usage, output: partial }))
+            Kind::Cancelled(Box::new(Cancelled { usage, output: partial, pending_steer }))
         }
-        (Err(_), Some(Cause::Shutdown)) => {
-            Kind::Interrupted(Box::new(Interrupted { error: INTERRUPTED.to_owned() }))
-        }
+        (Err(_), Some(Cause::Shutdown)) => Kind::Interrupted(Box::new(Interrupted {
+            error: INTERRUPTED.to_owned(),
+            pending_steer,
+        })),
         (Err(_), Some(Cause::Deadline)) => {
             failed("run_timeout", "The run took longer than --run-timeout allows.")
         }

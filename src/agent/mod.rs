@@ -1,18 +1,20 @@
 //! Who does the work: one thread for each working run, free to block, always to be cancelled.
 pub mod cancel;
 mod context;
+mod inbox;
 mod life;
 pub mod model;
-pub mod secrets;
 pub mod text;
 mod tool_agent;
 pub mod tools;
 
 pub use cancel::{Cancel, Cause};
 pub use context::Context;
+pub use inbox::Inbox;
 pub use life::{Job, live};
-pub use secrets::Secrets;
 pub use tool_agent::{Settings, ToolAgent};
+
+pub use crate::secrets::Secrets;
 
 use crate::config::About;
 use std::borrow::Cow;

@@ -113,10 +113,14 @@ impl ToolAgent {
     fn calls(&self, run: &mut Context<'_>, talk: &mut Talk, turn: &Turn) -> Result<(), Ending> {
         let cut = (turn.finish == Finish::Length).then(|| turn.calls.len() - 1);
         for (index, call) in turn.calls.iter().enumerate() {
+            // Before anybody hears that the call begins: who then interrupts means the next.
+            let is_skipped = run.is_interrupted();
             let main = self.tools.main_argument(&call.name, &call.arguments);
             run.tool_started(&call.id, &call.name, &main, &call.arguments)?;
             let started = Instant::now();
-            let result = if Some(index) == cut {
+            let result = if is_skipped {
+                Err(SKIPPED.to_owned())
+            } else if Some(index) == cut {
                 Err(CUT.to_owned())
             } else if index >= TURN_CALLS_MAX {
                 Err(format!("Only {TURN_CALLS_MAX} calls are carried out in one turn. Repeat it."))
@@ -139,6 +143,8 @@ impl ToolAgent {
     }
 }
 
+const SKIPPED: &str = "Skipped: the user has said something meanwhile. Read it before you go on.";
+
 const CUT: &str = "This call was cut off by the limit on the length of your answers and was not \
                    carried out. Call again with shorter arguments, for instance in several steps.";
 
@@ -152,6 +158,9 @@ impl Agent for ToolAgent {
             Talk::new(self.instructions(run), request, &tools, self.settings.context_tokens);
         let turns_max = self.settings.max_turns.max(1);
         for number in 1..=turns_max {
+            while let Some(text) = run.next_steer()? {
+                talk.push_user(text);
+            }
             let dropped = talk.fit();
             if dropped > 0 {
                 run.truncated(dropped)?;
@@ -167,7 +176,10 @@ impl Agent for ToolAgent {
                 return Err(Ending::failed("content_filtered", FILTERED));
             }
             if turn.calls.is_empty() {
-                return answered(run, &turn);
+                answered(run, &turn)?;
+                if number == turns_max || !run.has_steer() {
+                    return Ok(());
+                }
             }
             if number == turns_max {
                 break;

@@ -255,6 +255,10 @@ fn steps_are_read_from_the_wire_and_what_is_unknown_is_left_out() {
         ),
         Some(done("o"))
     );
+    assert_eq!(
+        read(r#""run.steered","accepted":true,"text":"go left","interrupt":false"#),
+        Some(Step::Note("steered: go left".to_owned()))
+    );
     assert_eq!(read(r#""subagent.start""#), None);
     assert_eq!(Step::read("no json"), None);
 }

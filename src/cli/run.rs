@@ -2,7 +2,7 @@
 use super::follow::{News, follow};
 use super::signals;
 use super::watch::Watch;
-use runwire::agent::{Agent, Cancel, Cause, Job, Secrets, live};
+use runwire::agent::{Agent, Cancel, Cause, Inbox, Job, Secrets, live};
 use runwire::event::Event;
 use runwire::id::{Key, RunId, RunKey};
 use runwire::request::Request;
@@ -29,6 +29,7 @@ pub fn here(
         key: RunKey(Key { slot: 0, generation: 0 }),
         request: Arc::new(Request::text(run_id, text)),
         cancel: cancel.clone(),
+        inbox: Inbox::new(),
     };
     let stop = cancel.clone();
     signals::watch(1, move || stop.cancel(Cause::Stop))

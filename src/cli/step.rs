@@ -69,6 +69,7 @@ impl Step {
                 "{} older messages were left out so that the rest fits the model",
                 event["dropped_messages"]
             )),
+            "run.steered" => Step::Note(format!("steered: {}", text("text"))),
             "replay.truncated" => {
                 Step::Note("the run's first events are no longer kept".to_owned())
             }

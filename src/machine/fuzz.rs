@@ -1,11 +1,13 @@
 //! The whole machine by operation sequences: each byte of the input decides what happens next.
 use super::{Input, Machine, Output};
 use crate::config::{About, Config, OnOrphan};
-use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Usage};
+use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
 use crate::id::{ConnId, RunKey};
+use crate::request::Steer;
 use crate::time::{Now, Tick, Wall};
 use crate::wire::body::Dechunker;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 const CONNS_OPEN_MAX: usize = 6;
@@ -30,10 +32,17 @@ struct World {
     machine: Machine,
     now: Now,
     conns: BTreeMap<ConnId, Peer>,
-    /// The next `seq` of each working run, and whether it was told to end.
-    agents: BTreeMap<RunKey, (u64, Option<Cause>)>,
+    agents: BTreeMap<RunKey, Worker>,
     drained: bool,
     exited: bool,
+}
+
+/// The agent of one working run.
+#[derive(Default)]
+struct Worker {
+    next_seq: u64,
+    told: Option<Cause>,
+    inbox: VecDeque<Arc<Steer>>,
 }
 
 #[derive(Default)]
@@ -48,7 +57,7 @@ struct Peer {
 }
 
 /// What a peer may send; the fuzzer chooses by number and mixes in bytes of its own.
-const REQUESTS: [&str; 16] = [
+const REQUESTS: [&str; 17] = [
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
      Content-Length: 13\r\n\r\n{\"input\":\"x\"}",
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -73,6 +82,8 @@ const REQUESTS: [&str; 16] = [
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
      Content-Length: 99\r\n\r\n{",
     "\r\n",
+    "POST /v1/runs/run_00000000000000000000000000000001/steer HTTP/1.1\r\nHost: localhost\r\n\
+     Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"text\":\"x\"}",
 ];
 /// The places in `REQUESTS` of streams whose frames can be read off without knowing more.
 const STREAMS: [usize; 2] = [2, 4];
@@ -227,20 +238,22 @@ impl World {
     fn speak(&mut self, whom: usize, text: &str) {
         let keys: Vec<RunKey> = self.agents.keys().copied().collect();
         let Some(run) = keys.get(whom % keys.len().max(1)).copied() else { return };
-        let Some((seq, cause)) = self.agents.get_mut(&run) else { return };
-        let kind = match (text, cause) {
+        let Some(worker) = self.agents.get_mut(&run) else { return };
+        let usage = Usage::default();
+        let kind = match (text, worker.told) {
             ("", Some(_)) => {
-                Kind::Cancelled(Box::new(Cancelled { usage: Usage::default(), output: None }))
+                Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer: None }))
             }
             ("", None) => Kind::Completed(Box::new(Completed {
                 output: "done".to_owned(),
-                usage: Usage::default(),
+                usage,
                 runtime: Runtime::default(),
+                pending_steer: None,
             })),
-            _ => Kind::MessageDelta(Delta { delta: text.to_owned() }),
+            _ => worker.heard().unwrap_or(Kind::MessageDelta(Delta { delta: text.to_owned() })),
         };
-        let event = Event { run, seq: *seq, at: self.now.wall, kind };
-        *seq += 1;
+        let event = Event { run, seq: worker.next_seq, at: self.now.wall, kind };
+        worker.next_seq += 1;
         if event.kind.is_terminal() {
             self.agents.remove(&run);
         }
@@ -275,11 +288,17 @@ impl World {
                     self.conns.remove(&id).expect("a connection closed twice").check(false);
                 }
                 Output::Start { run, .. } => {
-                    assert!(self.agents.insert(run, (0, None)).is_none(), "started twice");
+                    let tenant = self.agents.insert(run, Worker::default());
+                    assert!(tenant.is_none(), "started twice");
                 }
                 Output::Cancel { run, cause } => {
-                    if let Some((_, told)) = self.agents.get_mut(&run) {
-                        assert_eq!(told.replace(cause), None, "told twice");
+                    if let Some(worker) = self.agents.get_mut(&run) {
+                        assert_eq!(worker.told.replace(cause), None, "told twice");
+                    }
+                }
+                Output::Steer { run, steer } => {
+                    if let Some(worker) = self.agents.get_mut(&run) {
+                        worker.inbox.push_back(steer);
                     }
                 }
                 Output::Exit => self.exited = true,
@@ -319,6 +338,15 @@ impl World {
             }
         }
         assert!(self.exited || self.machine.counts() == super::Counts::default());
+    }
+}
+
+impl Worker {
+    /// What it says when it has found something in its inbox.
+    fn heard(&mut self) -> Option<Kind> {
+        let steer = self.inbox.pop_front()?;
+        let (text, interrupt) = (steer.text.clone(), steer.interrupt);
+        Some(Kind::Steered(Box::new(Steered { accepted: true, text, interrupt })))
     }
 }
 

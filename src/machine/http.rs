@@ -241,6 +241,11 @@ impl Machine {
                 let answer = self.stop(run);
                 self.page(id, manner, |_| answer);
             }
+            Route::Steer(name) => {
+                let run = self.find_run(name)?;
+                let answer = self.steer(run, body)?;
+                self.page(id, manner, |_| answer);
+            }
             Route::Server => unreachable!("it has no method but OPTIONS"),
         }
         Ok(())

@@ -14,6 +14,7 @@ mod pages;
 mod route;
 mod run;
 mod runs;
+mod steer;
 mod stream;
 mod submit;
 pub mod wheel;
@@ -24,7 +25,8 @@ use crate::config::{About, Config};
 use crate::event::{Cause, Event};
 use crate::id::{ConnId, RunKey};
 use crate::limits::{CONNS_MAX, INBOX_BYTES_MAX, LINGER_MS};
-use crate::request::Request;
+use crate::request::{Request, Steer};
+use crate::secrets::Secrets;
 use crate::slab::Slab;
 use crate::time::{Now, Tick};
 use crate::wire::reply;
@@ -74,6 +76,11 @@ pub enum Output {
         run: RunKey,
         cause: Cause,
     },
+    /// Hand this to that thread's agent, which takes it in when it next looks.
+    Steer {
+        run: RunKey,
+        steer: Arc<Steer>,
+    },
     /// The drain is complete: every reader has been told.
     Exit,
 }
@@ -84,6 +91,7 @@ pub type Ids = Box<dyn FnMut() -> u128 + Send>;
 pub struct Machine {
     config: Config,
     access: Access,
+    secrets: Secrets,
     pages: Pages,
     ids: Ids,
     now: Now,
@@ -137,6 +145,7 @@ impl Machine {
         let mut machine = Machine {
             pages: Pages::new(&config, about, &access),
             access,
+            secrets: config.known_secrets(),
             ids,
             now,
             started: now.tick,

@@ -67,6 +67,8 @@ struct StatusPage<'a> {
     usage: Option<Usage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_steer: Option<&'a str>,
 }
 
 impl Machine {
@@ -95,6 +97,7 @@ impl Machine {
             output: output_of(run),
             usage,
             error,
+            pending_steer: run.ending.as_ref().and_then(Kind::pending_steer),
         })
     }
 
@@ -149,7 +152,7 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
             "run_events_sse": true,
             "run_events_resume": true,
             "run_stop": true,
-            "run_steer": false,
+            "run_steer": true,
             "run_approval_response": false,
             "approval_events": false,
             "tool_progress_events": true,
@@ -182,6 +185,7 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
             "run_status": { "method": "GET", "path": "/v1/runs/{run_id}" },
             "run_events": { "method": "GET", "path": "/v1/runs/{run_id}/events" },
             "run_stop": { "method": "POST", "path": "/v1/runs/{run_id}/stop" },
+            "run_steer": { "method": "POST", "path": "/v1/runs/{run_id}/steer" },
         },
     })
 }

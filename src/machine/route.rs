@@ -15,6 +15,7 @@ pub enum Route {
     Run(Box<str>),
     Events(Box<str>),
     Stop(Box<str>),
+    Steer(Box<str>),
     /// `OPTIONS *`: the server as a whole.
     Server,
 }
@@ -41,6 +42,7 @@ impl Route {
             ("v1", Some("runs"), Some(run), None) if !run.is_empty() => Route::Run(run.into()),
             ("v1", Some("runs"), Some(run), Some("events")) => Route::Events(run.into()),
             ("v1", Some("runs"), Some(run), Some("stop")) => Route::Stop(run.into()),
+            ("v1", Some("runs"), Some(run), Some("steer")) => Route::Steer(run.into()),
             _ => return None,
         };
         segments.next().is_none().then_some(found)
@@ -49,7 +51,7 @@ impl Route {
     /// The methods of this path, as `Allow` lists them.
     pub fn allow(&self) -> &'static str {
         match self {
-            Route::Runs | Route::Stop(_) => POST,
+            Route::Runs | Route::Stop(_) | Route::Steer(_) => POST,
             Route::Server => "OPTIONS",
             _ => GET,
         }

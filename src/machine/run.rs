@@ -2,9 +2,11 @@
 use super::log::Log;
 use crate::event::{Event, Kind};
 use crate::id::{ConnId, RunId};
-use crate::request::Request;
+use crate::limits::STEERS_WAITING_MAX;
+use crate::request::{Request, Steer};
 use crate::time::{Now, Tick, Wall};
 use crate::wire::sse;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Run {
     pub last_event: Option<&'static str>,
     /// The terminal event, exactly when the run is finished.
     pub ending: Option<Kind>,
+    /// What clients have said that the agent has not taken in yet, the oldest first.
+    pub steers: VecDeque<Arc<Steer>>,
     pub subscribers: Vec<ConnId>,
     /// When somebody last read the run, asked about it, or made it.
     pub touched: Tick,
@@ -83,6 +87,7 @@ impl Run {
             log: Log::default(),
             last_event: None,
             ending: None,
+            steers: VecDeque::new(),
             subscribers: Vec::new(),
             touched: now.tick,
             started: now.tick,
@@ -99,9 +104,16 @@ impl Run {
     /// Takes in the next event; the one that ends the run is kept for those who ask later.
     ///
     /// `scratch` is where the frame is made.
-    pub fn push(&mut self, event: Event, scratch: &mut Vec<u8>) {
+    pub fn push(&mut self, mut event: Event, scratch: &mut Vec<u8>) {
         assert!(!self.status.is_finished(), "a run spoke after its terminal event");
         assert_eq!(event.seq, self.log.next_seq(), "a gap in seq");
+        match &mut event.kind {
+            Kind::Steered(_) => {
+                self.steers.pop_front().expect("a steer was taken in that nobody has sent");
+            }
+            kind if kind.is_terminal() => kind.set_pending_steer(self.take_pending()),
+            _ => {}
+        }
         scratch.clear();
         sse::frame(scratch, self.id(), &event);
         self.log.push(scratch);
@@ -114,6 +126,13 @@ impl Run {
         }
     }
 
+    /// What is left to be taken in when nobody will, one text to a line.
+    fn take_pending(&mut self) -> Option<String> {
+        let steers = std::mem::take(&mut self.steers);
+        let texts: Vec<&str> = steers.iter().map(|steer| steer.text.as_str()).collect();
+        (!texts.is_empty()).then(|| texts.join("\n"))
+    }
+
     /// Bytes this run holds once it is finished: what counts against `FINISHED_BYTES_MAX`.
     pub fn bytes(&self) -> usize {
         let said = match &self.ending {
@@ -122,12 +141,15 @@ impl Run {
             Some(Kind::Cancelled(cancelled)) => cancelled.output.as_ref().map_or(0, String::len),
             _ => 0,
         };
-        size_of::<Run>() + self.log.len() + self.request.len() + said
+        let pending = self.ending.as_ref().and_then(Kind::pending_steer).map_or(0, str::len);
+        size_of::<Run>() + self.log.len() + self.request.len() + said + pending
     }
 
     pub fn check(&self) {
         assert_eq!(self.status.is_finished(), self.log.is_sealed());
         assert_eq!(self.status.is_finished(), self.ending.is_some());
+        assert!(self.steers.is_empty() || self.status.is_working());
+        assert!(self.steers.len() <= STEERS_WAITING_MAX);
         assert!(self.created <= self.updated);
     }
 }

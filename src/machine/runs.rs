@@ -148,7 +148,8 @@ impl Machine {
         run.touched = self.now.tick;
         match run.status {
             Status::Queued => {
-                let ending = Cancelled { usage: Usage::default(), output: None };
+                let ending =
+                    Cancelled { usage: Usage::default(), output: None, pending_steer: None };
                 self.conclude(key, Kind::Cancelled(Box::new(ending)));
             }
             Status::Running => {
@@ -242,5 +243,5 @@ impl Machine {
 }
 
 fn interrupted(error: &str) -> Kind {
-    Kind::Interrupted(Box::new(Interrupted { error: error.to_owned() }))
+    Kind::Interrupted(Box::new(Interrupted { error: error.to_owned(), pending_steer: None }))
 }

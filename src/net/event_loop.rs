@@ -6,7 +6,7 @@ use super::listener::{self, Accepted};
 use super::sockets::{Sockets, token_of};
 use super::workers::Workers;
 use super::{ids, notice};
-use crate::agent::{Agent, Cancel, Job, Secrets};
+use crate::agent::{Agent, Cancel, Inbox, Job};
 use crate::config::Config;
 use crate::event::{Cause, Event, Failed, Kind, Usage};
 use crate::id::{ConnId, RunKey};
@@ -14,7 +14,7 @@ use crate::limits::{
     EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, WRITE_TURN_BYTES_MAX,
 };
 use crate::machine::{Input, Machine, Output};
-use crate::request::Request;
+use crate::request::{Request, Steer};
 use crate::time::{Now, Tick};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::net::TcpListener;
@@ -49,7 +49,8 @@ pub struct EventLoop {
     workers: Workers,
     machine: Machine,
     sockets: Sockets,
-    cancels: BTreeMap<RunKey, Cancel>,
+    /// How the agents at work are reached.
+    working: BTreeMap<RunKey, (Cancel, Inbox)>,
     /// Sockets that used up their turn, or were told to wait, and may still be readable.
     again: Vec<ConnId>,
     /// While set, accepting pauses until then.
@@ -73,7 +74,7 @@ impl EventLoop {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let doorbell = Arc::new(Doorbell::new(poll.registry(), DOORBELL)?);
         let (news_out, news_in) = bounded(EVENTS_QUEUED_MAX);
-        let secrets = Secrets::new(config.secrets.iter().chain(&config.key).cloned());
+        let secrets = config.known_secrets();
         let about = agent.about();
         let clock = Clock::start();
         let now = clock.now();
@@ -86,7 +87,7 @@ impl EventLoop {
             news_in,
             machine: Machine::new(config, about, ids::source()?, now),
             sockets: Sockets::default(),
-            cancels: BTreeMap::new(),
+            working: BTreeMap::new(),
             again: Vec::new(),
             accept_due: None,
             buffer: vec![0; READ_BUFFER_BYTES].into(),
@@ -188,6 +189,7 @@ impl EventLoop {
             Output::Close(id) => self.close(id),
             Output::Start { run, request } => self.start(run, request),
             Output::Cancel { run, cause } => self.cancel(run, cause),
+            Output::Steer { run, steer } => self.steer(run, steer),
             Output::Exit => self.is_over = true,
         }
     }
@@ -233,7 +235,7 @@ impl EventLoop {
 
     fn hear_event(&mut self, event: Event) {
         if event.kind.is_terminal() {
-            self.cancels.remove(&event.run);
+            self.working.remove(&event.run);
         }
         self.tell(Input::Event(event));
     }
@@ -315,16 +317,23 @@ impl EventLoop {
     }
 
     fn start(&mut self, key: RunKey, request: Arc<Request>) {
-        let cancel = Cancel::new();
-        self.cancels.insert(key, cancel.clone());
-        if let Err(error) = self.workers.start(Job { key, request, cancel }) {
+        let (cancel, inbox) = (Cancel::new(), Inbox::new());
+        self.working.insert(key, (cancel.clone(), inbox.clone()));
+        if let Err(error) = self.workers.start(Job { key, request, cancel, inbox }) {
             self.hear_event(no_thread(key, self.now, &error));
         }
     }
 
     fn cancel(&self, run: RunKey, cause: Cause) {
-        if let Some(cancel) = self.cancels.get(&run) {
+        if let Some((cancel, _)) = self.working.get(&run) {
             cancel.cancel(cause);
+        }
+    }
+
+    /// A run that has just ended has said in its last word that this came too late.
+    fn steer(&self, run: RunKey, steer: Arc<Steer>) {
+        if let Some((_, inbox)) = self.working.get(&run) {
+            inbox.push(steer);
         }
     }
 }
@@ -333,6 +342,7 @@ impl EventLoop {
 fn no_thread(run: RunKey, now: Now, error: &io::Error) -> Event {
     let error = format!("The server could not start a thread for this run: {error}");
     let reason = "no_thread";
-    let failed = Failed { error, reason, usage: Usage::default(), output: None };
+    let usage = Usage::default();
+    let failed = Failed { error, reason, usage, output: None, pending_steer: None };
     Event { run, seq: 0, at: now.wall, kind: Kind::Failed(Box::new(failed)) }
 }

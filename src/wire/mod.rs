@@ -12,6 +12,7 @@ mod reject_text;
 pub mod reply;
 pub mod sse;
 mod sse_decoder;
+pub mod steer;
 pub mod submit;
 
 pub use reject::{Lacks, Reject};

@@ -38,6 +38,8 @@ pub enum Reject {
     InvalidSessionKey(&'static str),
     InvalidCursor,
     InvalidSteerInput,
+    /// Over `STEER_BYTES_MAX` bytes.
+    SteerTooLong,
     InvalidApprovalChoice,
     InvalidApprovalRequest,
     AuthFailed,
@@ -67,6 +69,10 @@ pub enum Reject {
     UriTooLong,
     HeadersTooLarge,
     TooManyRuns {
+        retry_after_s: u64,
+    },
+    /// As many steers wait for the run's next turn as may.
+    TooManySteers {
         retry_after_s: u64,
     },
     Draining {
@@ -104,6 +110,7 @@ impl Reject {
             | Reject::InvalidSessionKey(_)
             | Reject::InvalidCursor
             | Reject::InvalidSteerInput
+            | Reject::SteerTooLong
             | Reject::InvalidApprovalChoice
             | Reject::InvalidApprovalRequest => 400,
             Reject::AuthFailed => 401,
@@ -119,7 +126,7 @@ impl Reject {
             Reject::UriTooLong => 414,
             Reject::UnsupportedMediaType => 415,
             Reject::HostNotAllowed(_) => 421,
-            Reject::TooManyRuns { .. } => 429,
+            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => 429,
             Reject::HeadersTooLarge => 431,
             Reject::Draining { .. } => 503,
             Reject::StoreUnavailable => 507,
@@ -142,7 +149,7 @@ impl Reject {
             Reject::InvalidIdempotencyKey => "invalid_idempotency_key",
             Reject::InvalidSessionKey(_) => "invalid_session_key",
             Reject::InvalidCursor => "invalid_cursor",
-            Reject::InvalidSteerInput => "invalid_steer_input",
+            Reject::InvalidSteerInput | Reject::SteerTooLong => "invalid_steer_input",
             Reject::InvalidApprovalChoice => "invalid_approval_choice",
             Reject::InvalidApprovalRequest => "invalid_approval_request",
             Reject::AuthFailed => "gateway_auth_failed",
@@ -161,7 +168,7 @@ impl Reject {
             Reject::UriTooLong => "uri_too_long",
             Reject::UnsupportedMediaType => "unsupported_media_type",
             Reject::HostNotAllowed(_) => "host_not_allowed",
-            Reject::TooManyRuns { .. } => "rate_limit_exceeded",
+            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_exceeded",
             Reject::HeadersTooLarge => "headers_too_large",
             Reject::Draining { .. } => "gateway_draining",
             Reject::StoreUnavailable => "store_unavailable",
@@ -172,7 +179,7 @@ impl Reject {
     pub fn kind(&self) -> &'static str {
         match self {
             Reject::AuthFailed => "gateway_auth_error",
-            Reject::TooManyRuns { .. } => "rate_limit_error",
+            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_error",
             Reject::StoreUnavailable => "server_error",
             _ => "invalid_request_error",
         }
@@ -212,9 +219,9 @@ impl Reject {
     /// Seconds after which trying again makes sense.
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Reject::TooManyRuns { retry_after_s } | Reject::Draining { retry_after_s } => {
-                Some(*retry_after_s)
-            }
+            Reject::TooManyRuns { retry_after_s }
+            | Reject::TooManySteers { retry_after_s }
+            | Reject::Draining { retry_after_s } => Some(*retry_after_s),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! The sentences of `Reject`: what is wrong, and what to change.
 use super::{Lacks, Reject};
+use crate::limits::{STEER_BYTES_MAX, STEERS_WAITING_MAX};
 use std::borrow::Cow;
 
 pub(super) fn message(reject: &Reject) -> Cow<'static, str> {
@@ -44,6 +45,13 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::TooManyRuns { retry_after_s } => {
             format!("Too many runs are working and waiting; try again in {retry_after_s} s")
         }
+        Reject::SteerTooLong => {
+            format!("The text is too long; the limit for a steer is {STEER_BYTES_MAX} bytes")
+        }
+        Reject::TooManySteers { retry_after_s } => format!(
+            "{STEERS_WAITING_MAX} steers already wait for the run's next turn; try again in \
+             {retry_after_s} s"
+        ),
         Reject::Draining { retry_after_s } => {
             format!("The server is shutting down; try again in {retry_after_s} s")
         }
@@ -128,7 +136,9 @@ fn plain(reject: &Reject) -> &'static str {
         | Reject::MethodNotAllowed { .. }
         | Reject::BodyTooLarge { .. }
         | Reject::HostNotAllowed(_)
+        | Reject::SteerTooLong
         | Reject::TooManyRuns { .. }
+        | Reject::TooManySteers { .. }
         | Reject::Draining { .. } => unreachable!("`with_data` has its sentence"),
     }
 }

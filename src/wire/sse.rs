@@ -70,6 +70,7 @@ fn write_payload(out: &mut Vec<u8>, kind: &Kind) -> serde_json::Result<()> {
         Kind::ToolStarted(it) => serde_json::to_writer(out, it),
         Kind::ToolCompleted(it) => serde_json::to_writer(out, it),
         Kind::SessionTruncated(it) => serde_json::to_writer(out, it),
+        Kind::Steered(it) => serde_json::to_writer(out, it),
         Kind::Completed(it) => serde_json::to_writer(out, it),
         Kind::Failed(it) => serde_json::to_writer(out, it),
         Kind::Cancelled(it) => serde_json::to_writer(out, it),

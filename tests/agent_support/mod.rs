@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 use runwire::agent::model::{Ask, Entry, Finish, Model, Piece, ToolCall, Turn};
 use runwire::agent::tools::Tools;
-use runwire::agent::{Agent, Cancel, Ending, Job, Secrets, Settings, live};
+use runwire::agent::{Agent, Cancel, Ending, Inbox, Job, Secrets, Settings, live};
 use runwire::event::{Event, Kind, Usage};
 use runwire::id::{Key, RunId, RunKey};
 use runwire::request::Request;
@@ -83,7 +83,7 @@ pub fn read(path: impl AsRef<Path>) -> String {
 
 pub fn job(request: Request) -> Job {
     let key = RunKey(Key { slot: 0, generation: 0 });
-    Job { key, request: Arc::new(request), cancel: Cancel::new() }
+    Job { key, request: Arc::new(request), cancel: Cancel::new(), inbox: Inbox::new() }
 }
 
 pub fn request(text: &str) -> Request {

@@ -22,7 +22,7 @@ impl Gate {
 /// Understands: `done`, `say TEXT`, `emit COUNT BYTES`, `hold` (until cancelled), `deaf` (until
 /// the gate opens, whatever it is told), `gate` (the same, and completes), `panic`, `fail`,
 /// `recall` (says the history it was given), `drip COUNT` (one word each 5 ms), `blab SECRET`
-/// (in a tool's arguments, its result, and an error).
+/// (in a tool's arguments, its result, and an error), `listen COUNT` (says what it is steered by).
 pub struct Puppet {
     pub gate: Gate,
 }
@@ -61,6 +61,19 @@ impl Agent for Puppet {
                 std::thread::sleep(Duration::from_millis(5));
                 run.delta("drip ")
             }),
+            "listen" => {
+                run.delta("listening")?;
+                for _ in 0..number(1) {
+                    let text = loop {
+                        match run.next_steer()? {
+                            Some(text) => break text,
+                            None => std::thread::sleep(Duration::from_millis(1)),
+                        }
+                    };
+                    run.delta(&format!(", {text}"))?;
+                }
+                Ok(())
+            }
             "recall" => {
                 let request = run.request();
                 let said = request.history.iter();

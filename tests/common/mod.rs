@@ -72,6 +72,10 @@ impl Site {
         self.ask(post(&format!("/v1/runs/{run}/stop"), ""))
     }
 
+    pub fn steer(&self, run: &str, body: Value) -> Reply {
+        self.ask(post(&format!("/v1/runs/{run}/steer"), &body.to_string()))
+    }
+
     pub fn status(&self, run: &str) -> Value {
         self.get(&format!("/v1/runs/{run}")).json()
     }

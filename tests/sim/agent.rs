@@ -2,10 +2,13 @@
 use crate::random::Random;
 use runwire::event::{
     Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind, Runtime,
-    ToolStarted, Usage,
+    Steered, ToolStarted, Usage,
 };
 use runwire::id::{RunId, RunKey};
+use runwire::request::Steer;
 use runwire::time::Wall;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub struct Agent {
     pub key: RunKey,
@@ -14,6 +17,9 @@ pub struct Agent {
     at: Wall,
     left: u64,
     pub told: Option<Cause>,
+    pub inbox: VecDeque<Arc<Steer>>,
+    /// Never looks into its inbox.
+    careless: bool,
     /// Says nothing until it is told to end.
     pub stalled: bool,
     /// Does not even listen to that.
@@ -26,7 +32,8 @@ impl Agent {
         let left = 1 + random.below(longest);
         let stalled = random.once_in(8);
         let deaf = random.once_in(30);
-        Agent { key, id, seq: 0, at: Wall(0), left, told: None, stalled, deaf }
+        let (inbox, careless) = (VecDeque::new(), random.once_in(4));
+        Agent { key, id, seq: 0, at: Wall(0), left, told: None, inbox, careless, stalled, deaf }
     }
 
     /// The next thing it has to say, if it says anything now.
@@ -40,13 +47,25 @@ impl Agent {
             // Sometimes the work is done before the agent hears that it should stop.
             Some(cause) if !self.deaf && !random.once_in(6) => last_word(cause),
             _ if self.left == 0 => completed(random),
-            _ => something(random),
+            _ => self.heard(random).unwrap_or_else(|| something(random)),
         };
         // The clock on the wall may jump back; the run's one writer sees to it that time does not.
         self.at = self.at.max(Wall(now.0.saturating_sub(random.below(3_000_000))));
         let event = Event { run: self.key, seq: self.seq, at: self.at, kind };
         self.seq += 1;
         Some(event)
+    }
+}
+
+impl Agent {
+    /// What it says when it has looked into its inbox and found something.
+    fn heard(&mut self, random: &mut Random) -> Option<Kind> {
+        if self.careless || random.once_in(3) {
+            return None;
+        }
+        let steer = self.inbox.pop_front()?;
+        let (text, interrupt) = (steer.text.clone(), steer.interrupt);
+        Some(Kind::Steered(Box::new(Steered { accepted: true, text, interrupt })))
     }
 }
 
@@ -92,19 +111,29 @@ fn completed(random: &mut Random) -> Kind {
         output,
         usage: Usage::default(),
         runtime: Runtime::default(),
+        pending_steer: None,
     }))
 }
 
 fn last_word(cause: Cause) -> Kind {
-    let usage = Usage::default();
+    let (usage, pending_steer) = (Usage::default(), None);
     match cause {
-        Cause::Stop | Cause::Orphan => Kind::Cancelled(Box::new(Cancelled { usage, output: None })),
+        Cause::Stop | Cause::Orphan => {
+            Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer }))
+        }
         Cause::Deadline => {
             let error = "too long".to_owned();
-            Kind::Failed(Box::new(Failed { error, reason: "run_timeout", usage, output: None }))
+            Kind::Failed(Box::new(Failed {
+                error,
+                reason: "run_timeout",
+                usage,
+                output: None,
+                pending_steer,
+            }))
         }
-        Cause::Shutdown => {
-            Kind::Interrupted(Box::new(Interrupted { error: "going down".to_owned() }))
-        }
+        Cause::Shutdown => Kind::Interrupted(Box::new(Interrupted {
+            error: "going down".to_owned(),
+            pending_steer,
+        })),
     }
 }

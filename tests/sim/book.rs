@@ -21,6 +21,10 @@ pub struct Book {
     pub now: Tick,
     /// As `--orphan-ttl`.
     pub ttl_ms: u64,
+    /// Texts for steers so far: each is another.
+    pub steers_made: u64,
+    /// Steers told of in frames that clients have read, and those told of as too late.
+    pub steers_told: (u64, u64),
     /// Frames read by all clients together: a world in which nothing happens proves nothing.
     pub frames_read: u64,
 }
@@ -30,6 +34,12 @@ pub struct Record {
     pub key: Option<RunKey>,
     pub has_idempotency_key: bool,
     pub said: Vec<Kind>,
+    /// The turn in which its agent began.
+    pub started_at_turn: u64,
+    /// Its agent was told to end.
+    pub is_leaving: bool,
+    /// What clients have said to it and the machine has accepted.
+    pub steers: Vec<String>,
     frames: BTreeMap<u64, Vec<u8>>,
     pub made_at: Tick,
     /// When its agent said its last word.
@@ -54,6 +64,11 @@ impl Book {
         }
     }
 
+    pub fn steered(&mut self, key: RunKey, text: &str) {
+        let record = self.runs.values_mut().find(|record| record.key == Some(key));
+        record.expect("a run nobody has started").steers.push(text.to_owned());
+    }
+
     /// A run may be forgotten once it has been over for as long as orphans are kept.
     pub fn may_be_forgotten(&self, id: RunId) -> bool {
         let Some(record) = self.runs.get(&id) else { return true };
@@ -69,7 +84,9 @@ impl Book {
         match record.frames.get(&seq) {
             Some(known) => assert!(known == frame, "{id} {seq}: two clients got different bytes"),
             None => {
-                record.check_new(id, seq, frame);
+                let told = record.check_new(id, seq, frame);
+                self.steers_told.0 += told.0;
+                self.steers_told.1 += told.1;
                 record.frames.insert(seq, frame.to_vec());
             }
         }
@@ -82,7 +99,8 @@ impl Record {
         self.frames.last_key_value().map_or(0, |(seq, _)| seq + 1)
     }
 
-    fn check_new(&mut self, id: RunId, seq: u64, frame: &[u8]) {
+    /// Returns how many steers the frame says were taken in, and how many came too late.
+    fn check_new(&mut self, id: RunId, seq: u64, frame: &[u8]) -> (u64, u64) {
         let text = std::str::from_utf8(frame).expect("frames are UTF-8");
         let mut lines = text.split('\n');
         assert_eq!(lines.next(), Some(format!("id: {seq}").as_str()));
@@ -116,5 +134,29 @@ impl Record {
         if ends.contains(&name) {
             assert_eq!(self.last_seq.replace(seq), None, "two terminal events");
         }
+        self.check_steers(&data)
+    }
+
+    /// Each steer was taken in or came too late, in the order they came.
+    fn check_steers(&self, data: &serde_json::Value) -> (u64, u64) {
+        let taken = self.said.iter().filter_map(|kind| match kind {
+            Kind::Steered(steered) => Some(&steered.text),
+            _ => None,
+        });
+        let taken = taken.collect::<Vec<_>>();
+        let (heard, late) = self.steers.split_at(taken.len());
+        assert!(heard.iter().eq(taken), "the agent heard something else");
+        if data["event"] == "run.steered" {
+            let text = data["text"].as_str().expect("a steer has a text");
+            assert!(heard.iter().any(|heard| heard == text) && data["accepted"] == true);
+            return (1, 0);
+        }
+        if self.last_seq.is_some_and(|last| data["seq"] == last) {
+            let told = data["pending_steer"].as_str().map(str::to_owned);
+            assert_eq!(told, (!late.is_empty()).then(|| late.join("\n")));
+            return (0, late.len() as u64);
+        }
+        assert!(data["pending_steer"].is_null());
+        (0, 0)
     }
 }

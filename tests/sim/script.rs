@@ -2,6 +2,7 @@
 use crate::book::Book;
 use crate::random::Random;
 use runwire::id::RunId;
+use runwire::limits::STEERS_WAITING_MAX;
 
 /// One request, and what is known about its answer.
 #[derive(Clone)]
@@ -27,6 +28,9 @@ pub enum Want {
         run: RunId,
     },
     Stop {
+        run: RunId,
+    },
+    Steer {
         run: RunId,
     },
     Page,
@@ -62,9 +66,20 @@ impl Ask {
                 let at_end = after.is_some() && book.runs[run].last_seq == *after;
                 at_end == (status == 204)
             }
-            (Want::Events { run, .. } | Want::Status { run } | Want::Stop { run }, 404) => {
-                book.may_be_forgotten(*run)
+            (Want::Steer { run }, 200) => !book.runs[run].steers.is_empty(),
+            (Want::Steer { run }, 409) => {
+                let record = &book.runs[run];
+                let waited = record.key.is_none() || record.started_at_turn >= self.made_at_turn;
+                waited || record.is_leaving || record.ended_at.is_some() || book.draining
             }
+            (Want::Steer { run }, 429) => book.runs[run].steers.len() >= STEERS_WAITING_MAX,
+            (
+                Want::Events { run, .. }
+                | Want::Status { run }
+                | Want::Stop { run }
+                | Want::Steer { run },
+                404,
+            ) => book.may_be_forgotten(*run),
             _ => false,
         }
     }
@@ -173,6 +188,16 @@ impl Hand {
     pub fn stop(&self, book: &Book, run: RunId) -> Ask {
         let head = self.head("POST", &format!("/v1/runs/{run}/stop"), "Content-Length: 0\r\n");
         self.ask(book, head, Want::Stop { run })
+    }
+
+    pub fn steer(&self, book: &mut Book, run: RunId, random: &mut Random) -> Ask {
+        book.steers_made += 1;
+        let field = random.pick(&["input", "message", "text"]);
+        let number = book.steers_made;
+        let body = format!("{{\"{field}\":\"no {number}\",\"interrupt\":{}}}", random.once_in(2));
+        let extra = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = self.head("POST", &format!("/v1/runs/{run}/steer"), &extra) + &body;
+        self.ask(book, head, Want::Steer { run })
     }
 
     pub fn bad_cursor(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {

@@ -11,8 +11,10 @@ use runwire::limits::{
     DRAIN_LAST_WORD_MS, IDEMPOTENCY_TTL_MS, LINGER_MS, OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX,
 };
 use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::request::Steer;
 use runwire::time::{Now, Tick, Wall};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest reply of these worlds: the status of a run with the longest output.
@@ -20,6 +22,16 @@ const REPLY_BYTES_MAX: usize = 128 * 1024;
 const STEPS: u64 = 120;
 const CLIENTS_MAX: usize = 10;
 const RUNS_MAX: usize = 12;
+
+/// What a world came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Of all the machine said.
+    pub digest: u64,
+    pub frames_read: u64,
+    /// Steers that readers saw taken in, and those they saw come too late.
+    pub steers_told: (u64, u64),
+}
 
 pub struct World {
     random: Random,
@@ -66,8 +78,7 @@ impl World {
         }
     }
 
-    /// Returns the digest of all the machine said, and how many frames were read.
-    pub fn live(mut self) -> (u64, u64) {
+    pub fn live(mut self) -> Outcome {
         let drains_at = self.random.once_in(6).then(|| self.random.below(STEPS));
         for step in 0..STEPS {
             for _ in 0..=self.random.below(3) {
@@ -82,7 +93,7 @@ impl World {
             }
             self.turn();
             if self.exited {
-                return (self.digest, self.book.frames_read);
+                return self.outcome();
             }
         }
         if self.drained_at.is_some() {
@@ -94,7 +105,12 @@ impl World {
             }
             self.abandon();
         }
-        (self.digest, self.book.frames_read)
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let Book { frames_read, steers_told, .. } = self.book;
+        Outcome { digest: self.digest, frames_read, steers_told }
     }
 
     fn something_happens(&mut self) {
@@ -123,12 +139,15 @@ impl World {
     fn turn(&mut self) {
         self.book.turn += 1;
         self.machine.end_turn(self.now);
+        self.look_if_full();
         let mut late = Vec::new();
         loop {
             while let Some(output) = self.machine.poll_output() {
                 self.perform(output);
             }
-            let Some(id) = self.machine.poll_writable() else { break };
+            let writable = self.machine.poll_writable();
+            self.look_if_full();
+            let Some(id) = writable else { break };
             if !self.write(id) {
                 late.push(id);
             }
@@ -156,6 +175,11 @@ impl World {
 
     fn tell(&mut self, input: Input<'_>) {
         self.machine.handle(self.now, input);
+        self.look_if_full();
+    }
+
+    /// A request that waited behind a stream may be answered in any call of the machine.
+    fn look_if_full(&mut self) {
         let counts = self.machine.counts();
         if counts.working == self.config.max_runs && counts.queued == self.config.max_queue {
             self.book.full_at = self.book.turn;
@@ -186,11 +210,14 @@ impl World {
             }
             Output::Start { run, request } => {
                 let agent = Agent::new(run, request.run_id, &mut self.random);
-                self.book.made(agent.id).key = Some(run);
+                let turn = self.book.turn;
+                let record = self.book.made(agent.id);
+                (record.key, record.started_at_turn) = (Some(run), turn);
                 let tenant = self.agents.insert(run, agent);
                 assert!(tenant.is_none(), "{run:?} started twice");
             }
             Output::Cancel { run, cause } => self.cancel(run, cause),
+            Output::Steer { run, steer } => self.steer(run, steer),
             Output::Exit => {
                 assert!(self.drained_at.is_some() && !self.exited);
                 self.exit();
@@ -198,10 +225,22 @@ impl World {
         }
     }
 
+    fn steer(&mut self, run: RunKey, steer: Arc<Steer>) {
+        self.book.steered(run, &steer.text);
+        match self.agents.get_mut(&run) {
+            Some(agent) => {
+                assert!(agent.told.is_none(), "{run:?} was steered on its way out");
+                agent.inbox.push_back(steer);
+            }
+            None => assert!(self.just_ended.contains(&run), "{run:?} has long ended"),
+        }
+    }
+
     fn cancel(&mut self, run: RunKey, cause: Cause) {
         let Some(agent) = self.agents.get_mut(&run) else {
             return assert!(self.just_ended.contains(&run), "{run:?} has long ended");
         };
+        self.book.made(agent.id).is_leaving = true;
         assert_eq!(agent.told.replace(cause), None, "told twice");
         let allowed = match cause {
             Cause::Stop => true,
@@ -276,7 +315,7 @@ impl World {
             return hand.submit(&self.book, random);
         }
         let run = runs[random.index(runs.len())];
-        match random.below(20) {
+        match random.below(23) {
             0..11 => hand.events(&self.book, run, random),
             11 | 12 => hand.status(&self.book, run),
             13 => hand.stop(&self.book, run),
@@ -286,6 +325,7 @@ impl World {
             }
             17 => hand.conflict(&self.book).unwrap_or_else(|| hand.page(&self.book, random)),
             18 => hand.wrong(&self.book, random),
+            19..22 => hand.steer(&mut self.book, run, random),
             _ => hand.events(&self.book, run, random),
         }
     }

@@ -6,6 +6,7 @@ mod reject;
 mod reply;
 mod seeds;
 mod sse;
+mod steer;
 mod submit;
 
 /// Numbers that look random and are the same in every run.

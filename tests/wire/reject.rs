@@ -25,6 +25,7 @@ fn table() -> Vec<Row> {
         (Reject::InvalidSessionKey("session_id"), 400, "invalid_session_key", false),
         (Reject::InvalidCursor, 400, "invalid_cursor", false),
         (Reject::InvalidSteerInput, 400, "invalid_steer_input", false),
+        (Reject::SteerTooLong, 400, "invalid_steer_input", false),
         (Reject::InvalidApprovalChoice, 400, "invalid_approval_choice", false),
         (Reject::InvalidApprovalRequest, 400, "invalid_approval_request", false),
         (Reject::AuthFailed, 401, "gateway_auth_failed", false),
@@ -44,13 +45,14 @@ fn table() -> Vec<Row> {
         (Reject::UnsupportedMediaType, 415, "unsupported_media_type", false),
         (Reject::HostNotAllowed(gone("evil")), 421, "host_not_allowed", false),
         (Reject::TooManyRuns { retry_after_s: 5 }, 429, "rate_limit_exceeded", false),
+        (Reject::TooManySteers { retry_after_s: 5 }, 429, "rate_limit_exceeded", false),
         (Reject::HeadersTooLarge, 431, "headers_too_large", true),
         (Reject::Draining { retry_after_s: 5 }, 503, "gateway_draining", false),
         (Reject::StoreUnavailable, 507, "store_unavailable", false),
     ];
     let kind = |reject: &Reject| match reject {
         Reject::AuthFailed => "gateway_auth_error",
-        Reject::TooManyRuns { .. } => "rate_limit_error",
+        Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_error",
         Reject::StoreUnavailable => "server_error",
         _ => REQUEST,
     };

@@ -75,8 +75,11 @@ fn every_kind_of_event_has_its_fields_in_order() {
                 output: text(),
                 usage,
                 runtime: Runtime { provider: text(), model: text() },
+                pending_steer: Some(text()),
             })),
-            format!(r#""output":"t",{usage_text},"runtime":{{"provider":"t","model":"t"}}"#),
+            format!(
+                r#""output":"t",{usage_text},"runtime":{{"provider":"t","model":"t"}},"pending_steer":"t""#
+            ),
         ),
         (
             Kind::Failed(Box::new(Failed {
@@ -84,11 +87,22 @@ fn every_kind_of_event_has_its_fields_in_order() {
                 reason: "r",
                 usage,
                 output: Some(text()),
+                pending_steer: Some(text()),
             })),
-            format!(r#""error":"t","reason":"r",{usage_text},"output":"t""#),
+            format!(r#""error":"t","reason":"r",{usage_text},"output":"t","pending_steer":"t""#),
         ),
-        (Kind::Cancelled(Box::new(Cancelled { usage, output: None })), usage_text.to_owned()),
-        (Kind::Interrupted(Box::new(Interrupted { error: text() })), r#""error":"t""#.to_owned()),
+        (
+            Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer: None })),
+            usage_text.to_owned(),
+        ),
+        (
+            Kind::Interrupted(Box::new(Interrupted { error: text(), pending_steer: None })),
+            r#""error":"t""#.to_owned(),
+        ),
+        (
+            Kind::Steered(Box::new(Steered { accepted: true, text: text(), interrupt: false })),
+            r#""accepted":true,"text":"t","interrupt":false"#.to_owned(),
+        ),
     ] {
         let name = kind.name();
         let expected = format!(

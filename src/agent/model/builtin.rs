@@ -74,7 +74,9 @@ fn call_id(number: usize) -> String {
 fn result(entry: &Entry) -> Option<(usize, &str)> {
     match entry {
         Entry::Tool { call_id, result } => {
-            Some((call_id.strip_prefix("step_")?.parse().ok()?, result.as_str()))
+            // The loop appends a number of its own to an id that was there before.
+            let number = call_id.strip_prefix("step_")?.split('_').next()?;
+            Some((number.parse().ok()?, result.as_str()))
         }
         _ => None,
     }

@@ -56,11 +56,20 @@ impl Talk {
         &self.entries
     }
 
-    /// Adds a turn that calls tools, and gives each call an id of its own if it has none.
+    /// Adds what the user has said meanwhile.
+    pub fn push_user(&mut self, text: String) {
+        self.entries.push(Entry::User(Content::Text(text)));
+    }
+
+    /// Adds a turn that is not the last, and gives each call an id of its own if it has none.
     ///
     /// Arguments that are no JSON object are shown to the model inside one: there are servers that
     /// refuse a whole conversation for them.
     pub fn push_turn(&mut self, turn: &mut Turn) {
+        // There are servers that refuse a message that says nothing.
+        if turn.calls.is_empty() && turn.text.is_empty() {
+            return;
+        }
         for call in &mut turn.calls {
             self.name(call);
         }
@@ -75,22 +84,21 @@ impl Talk {
         self.entries.push(Entry::Tool { call_id: call_id.to_owned(), result });
     }
 
-    /// Makes the conversation small enough, if that is possible without its system entries, the
-    /// user's turn and the last turn of tool calls. Returns how many messages it dropped.
+    /// Makes the conversation small enough, if that is possible without its system entries, what
+    /// the user has said in this run and the last turn of tool calls. Returns how many messages it dropped.
     ///
     /// What goes first: the text of old results, then the oldest history, then the oldest turns
     /// of this run (always with all their results), then the text of the last results.
     pub fn fit(&mut self) -> usize {
         self.shorten_results(self.input_at..self.last_turn(), OLD_RESULT_BYTES_MAX);
-        let of_history =
-            self.drop_oldest(self.head..self.input_at, |entry| matches!(entry, Entry::User(_)));
+        let of_history = self.drop_history();
         self.input_at -= of_history;
-        let of_run = self.drop_oldest(self.input_at + 1..self.last_turn(), |entry| {
-            matches!(entry, Entry::Assistant { .. })
-        });
+        let of_run = self.drop_turns();
         let last = self.last_turn();
-        let results = self.entries.len().saturating_sub(last + 1).max(1);
-        let rest: usize = self.entries[..last].iter().map(tokens).sum();
+        let is_result = |entry: &&Entry| matches!(entry, Entry::Tool { .. });
+        let results = self.entries[last..].iter().filter(is_result).count().max(1);
+        let said_since = self.entries[last..].iter().filter(|entry| is_user(entry));
+        let rest: usize = self.entries[..last].iter().chain(said_since).map(tokens).sum();
         let room = self.budget.saturating_sub(rest) * BYTES_PER_TOKEN / (results + 1);
         self.shorten_results(last..self.entries.len(), room.max(OLD_RESULT_BYTES_MAX));
         of_history + of_run
@@ -98,7 +106,6 @@ impl Talk {
 
     /// Where the last turn begins, or the end if this run has none yet.
     fn last_turn(&self) -> usize {
-        let is_turn = |entry: &Entry| matches!(entry, Entry::Assistant { .. });
         let after_input = &self.entries[self.input_at..];
         after_input.iter().rposition(is_turn).map_or(self.entries.len(), |at| self.input_at + at)
     }
@@ -122,28 +129,55 @@ impl Talk {
         }
     }
 
-    /// Drops the oldest exchanges of `range` until all fits; `begins` tells where one begins.
-    fn drop_oldest(&mut self, range: Range<usize>, begins: impl Fn(&Entry) -> bool) -> usize {
+    /// Drops the oldest exchanges of the history until all fits.
+    fn drop_history(&mut self) -> usize {
         let mut over = self.over();
-        let mut end = range.start;
-        while end < range.end && (over > 0 || end > range.start && !begins(&self.entries[end])) {
+        let mut end = self.head;
+        while end < self.input_at && (over > 0 || end > self.head && !is_user(&self.entries[end])) {
             over = over.saturating_sub(tokens(&self.entries[end]));
             end += 1;
         }
-        self.entries.drain(range.start..end);
-        end - range.start
+        self.entries.drain(self.head..end);
+        end - self.head
+    }
+
+    /// Drops the oldest turns of this run, with all their results, until all fits. What the user
+    /// has said in between stays.
+    fn drop_turns(&mut self) -> usize {
+        let mut over = self.over();
+        let (mut at, mut last) = (self.input_at + 1, self.last_turn());
+        let mut dropped = 0;
+        while at < last && (over > 0 || dropped > 0 && !is_turn(&self.entries[at])) {
+            if is_user(&self.entries[at]) {
+                at += 1;
+                continue;
+            }
+            over = over.saturating_sub(tokens(&self.entries.remove(at)));
+            last -= 1;
+            dropped += 1;
+        }
+        dropped
     }
 
     fn name(&mut self, call: &mut ToolCall) {
         if call.id.is_empty() || self.ids.contains(&call.id) {
             let number = self.ids.len() + 1;
+            let stem = if call.id.is_empty() { "call" } else { &call.id };
             call.id = (number..)
-                .map(|number| format!("call_{number}"))
+                .map(|number| format!("{stem}_{number}"))
                 .find(|id| !self.ids.contains(id))
                 .expect("numbers do not run out");
         }
         self.ids.insert(call.id.clone());
     }
+}
+
+fn is_turn(entry: &Entry) -> bool {
+    matches!(entry, Entry::Assistant { .. })
+}
+
+fn is_user(entry: &Entry) -> bool {
+    matches!(entry, Entry::User(_))
 }
 
 /// A message of a client's history as models know it.

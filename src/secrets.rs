@@ -51,7 +51,7 @@ impl Secrets {
 
 /// Text that goes out piece by piece: no secret gets through, however the pieces cut it.
 #[derive(Debug, Default)]
-pub(super) struct Veil {
+pub(crate) struct Veil {
     /// The end of the text so far, exactly as long as it may be the start of a secret.
     held: String,
 }

@@ -90,6 +90,8 @@ pub struct About {
     /// Who provides that model; also the only `provider` a request may name. Default `agent`.
     pub provider: String,
     pub toolsets: Vec<Toolset>,
+    /// How the commands are confined that it runs; `None` if it runs none.
+    pub confinement: Option<Confinement>,
     /// Warnings for whoever runs it, such as "the shell is not confined".
     pub warnings: Vec<String>,
 }
@@ -100,6 +102,7 @@ impl Default for About {
             model: "hermes-agent".to_owned(),
             provider: "agent".to_owned(),
             toolsets: Vec::new(),
+            confinement: None,
             warnings: Vec::new(),
         }
     }
@@ -113,4 +116,24 @@ pub struct Toolset {
     /// True if the agent may use them now.
     pub enabled: bool,
     pub tools: Vec<String>,
+}
+
+/// How far the commands an agent runs are confined, and what ends them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Confinement {
+    /// The version of Landlock in force (Linux); 0 where commands are not confined.
+    pub landlock_abi: u32,
+    /// False if TCP is denied to them.
+    pub network: bool,
+    pub ended_by: EndedBy,
+}
+
+/// What ends a command's processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedBy {
+    /// A process above them all, which no process of the command can leave.
+    Supervisor,
+    /// A signal to their group, which a process can leave.
+    ProcessGroup,
 }

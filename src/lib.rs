@@ -14,5 +14,5 @@ pub mod time;
 pub mod wire;
 
 pub use agent::{Agent, Cancel, Cause, Context, Ending};
-pub use config::{About, Config, OnOrphan, Toolset};
+pub use config::{About, Config, Confinement, EndedBy, OnOrphan, Toolset};
 pub use net::{Handle, Server};

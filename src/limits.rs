@@ -99,6 +99,19 @@ pub const COMMAND_SECONDS: u64 = 120;
 pub const COMMAND_SECONDS_MAX: u64 = 600;
 /// What a terminal command's processes are given to end by themselves.
 pub const COMMAND_GRACE_MS: u64 = 100;
+/// How long the killed processes of a command are waited for; only the kernel can hold them up.
+pub const COMMAND_DEATH_MS: u64 = 5_000;
+/// Processes and threads a confined command may add to those of the whole system.
+pub const COMMAND_PROCESSES_MAX: u64 = 1_024;
+/// Bytes of writable memory each process of a confined command may have.
+pub const COMMAND_MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// Bytes a process of a confined command may make a file long.
+pub const COMMAND_FILE_BYTES_MAX: u64 = 2 << 30;
+/// Files each process of a confined command may have open.
+pub const COMMAND_FILES_MAX: u64 = 1_024;
+/// Paths that may be opened to a confined command one by one, where a folder holds a secret and so
+/// cannot be opened as a whole. What is beyond it stays closed.
+pub const SANDBOX_PATHS_MAX: usize = 16_384;
 /// Bytes of an error message in an event.
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
 

@@ -57,6 +57,7 @@ fn only_net_knows_mio_and_no_dependency_shows_in_another_layer() {
         ("httparse::", &["wire"]),
         ("ureq::", &["agent", "cli"]),
         ("lexopt::", &["cli"]),
+        ("landlock::", &["cli"]),
         ("socket2::", &["net"]),
     ] {
         each_file(|layer, path, text| {

@@ -21,8 +21,18 @@ pub(super) const ERROR_MARK: &str = "[tool error] ";
 pub struct Settings {
     /// Where it works and where its files are; made if it is not there. Default `.`.
     pub workspace: PathBuf,
-    /// True if file tools may write anywhere. Default false.
+    /// True if tools may write anywhere but to secrets and the server's own state. Default false.
     pub allow_outside: bool,
+    /// A `runwire` program of this version, built with the feature `sandbox`, which starts the
+    /// terminal's commands: it confines them and ends all their processes for certain. `None`
+    /// (the default) starts them from this process, not confined. Linux only; a path that is no
+    /// such program fails `ToolAgent::new`.
+    pub launcher: Option<PathBuf>,
+    /// True if places where people keep keys (`~/.ssh` and the like) are closed to tools, and
+    /// commands confined where there is a `launcher`. Default true.
+    pub sandbox: bool,
+    /// False if confined commands may not use TCP. Default true.
+    pub tool_network: bool,
     /// Instructions for every run, beside the agent's own and the request's.
     pub instructions: Option<String>,
     /// Turns of the model in one run; one that still calls tools in its last turn fails. Default 50.
@@ -43,6 +53,9 @@ impl Default for Settings {
         Settings {
             workspace: PathBuf::from("."),
             allow_outside: false,
+            launcher: None,
+            sandbox: true,
+            tool_network: true,
             instructions: None,
             max_turns: 50,
             context_tokens: 32_768,
@@ -189,6 +202,7 @@ impl Agent for ToolAgent {
             model: self.model.name().to_owned(),
             provider: self.model.provider().to_owned(),
             toolsets: self.tools.toolsets(),
+            confinement: self.tools.confinement(),
             warnings: self.tools.warnings(),
         }
     }

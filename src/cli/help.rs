@@ -95,8 +95,9 @@ Usage: runwire serve [SETTINGS]
 
 Serves the runs API. The first start makes a key and prints it once; `runwire key`
 shows it again. The agent works in a directory of its own inside the state
-directory unless --workspace names another. SIGTERM or Ctrl-C: no new runs, working
-ones get --drain to finish; a second signal leaves at once.
+directory unless --workspace names another. On Linux its commands are confined;
+warnings at the start say what this kernel cannot enforce. SIGTERM or Ctrl-C: no
+new runs, working ones get --drain to finish; a second signal leaves at once.
 
 Examples:
   runwire serve

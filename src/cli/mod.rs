@@ -16,6 +16,8 @@ mod render;
 #[cfg(test)]
 mod render_tests;
 mod run;
+#[cfg(all(feature = "sandbox", target_os = "linux"))]
+mod sandbox;
 mod serve;
 mod settings;
 mod setup;
@@ -44,6 +46,10 @@ const USAGE: u8 = 2;
 
 /// Does what the process's arguments say.
 pub fn main() -> ExitCode {
+    #[cfg(all(feature = "sandbox", target_os = "linux"))]
+    if std::env::args_os().nth(1).is_some_and(|word| word == "__sandbox") {
+        return sandbox::main(std::env::args_os().skip(2).collect());
+    }
     let env = Env::of_process();
     let command = match args::parse(std::env::args_os().skip(1).collect(), &env) {
         Ok(command) => command,

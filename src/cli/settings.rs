@@ -10,6 +10,8 @@ pub struct Settings {
     pub config: Config,
     pub workspace: Option<PathBuf>,
     pub allow_outside: bool,
+    pub sandbox: bool,
+    pub tool_network: bool,
     /// `None` means the built-in one; a name alone decides that a model is called.
     pub model: Option<String>,
     pub base_url: Option<String>,
@@ -31,6 +33,8 @@ impl Default for Settings {
             config: Config::default(),
             workspace: None,
             allow_outside: false,
+            sandbox: true,
+            tool_network: true,
             model: None,
             base_url: None,
             api_key_env: None,

@@ -5,8 +5,12 @@ use super::settings::Settings;
 use super::state::State;
 use runwire::agent::model::Model;
 use runwire::agent::model::builtin::Builtin;
-use runwire::agent::{Secrets, Settings as AgentSettings, ToolAgent};
+use runwire::agent::{Agent, Secrets, Settings as AgentSettings, ToolAgent};
 use std::path::PathBuf;
+
+/// This very program, even after its file was replaced by a newer one.
+const LAUNCHER: Option<&str> =
+    if cfg!(all(feature = "sandbox", target_os = "linux")) { Some("/proc/self/exe") } else { None };
 
 /// The agent of these settings, at work in `workspace`.
 pub fn agent(
@@ -21,6 +25,9 @@ pub fn agent(
     let agent_settings = AgentSettings {
         workspace,
         allow_outside: settings.allow_outside,
+        launcher: LAUNCHER.map(PathBuf::from),
+        sandbox: settings.sandbox,
+        tool_network: settings.tool_network,
         instructions: settings.instructions.clone(),
         max_turns: settings.max_turns,
         context_tokens: settings.context_tokens,
@@ -31,11 +38,20 @@ pub fn agent(
         .map_err(|error| format!("Could not work in {shown}: {error}. Choose another --workspace."))
 }
 
-/// The agent of a run in this process: it works where the user is.
+/// The agent of a run in this process: it works where the user is. Where its commands are less
+/// confined than asked for, it says so.
 pub fn local_agent(settings: &Settings, model: &Choice, env: &Env) -> Result<ToolAgent, String> {
     let workspace = settings.workspace.clone().unwrap_or_else(|| PathBuf::from("."));
     let state = State::locate(settings.state.as_deref(), env).ok();
-    agent(settings, model, workspace, state.as_ref())
+    let agent = agent(settings, model, workspace, state.as_ref())?;
+    let about = agent.about();
+    let falls_short = about.confinement.is_some_and(|here| {
+        settings.sandbox && here.landlock_abi == 0 || !settings.tool_network && here.network
+    });
+    for warning in about.warnings.iter().filter(|_| falls_short) {
+        log::warn!("{warning}");
+    }
+    Ok(agent)
 }
 
 /// What must not show in the events of a run in this process.

@@ -44,6 +44,8 @@ pub const TOKENS: Kind = kind("COUNT", "a number from 256 to 100000000, such as 
 pub const ORPHAN: Kind = kind("WHAT", "keep or cancel");
 pub const DIR: Kind = kind("DIR", "a directory, such as ./work");
 pub const SWITCH: Kind = kind("", "true or false");
+pub const ON_OFF: Kind = kind("WHAT", "on or off");
+pub const ALLOW_DENY: Kind = kind("WHAT", "allow or deny");
 pub const MODEL: Kind = kind("NAME", "builtin, or a model's name, such as gpt-5-mini");
 pub const BASE_URL: Kind =
     kind("URL", "an http or https address that ends in /v1, such as http://127.0.0.1:8080/v1");
@@ -127,6 +129,14 @@ impl Given<'_> {
         match self.text()?.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Some(true),
             "false" | "0" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+
+    pub fn allowed(&self) -> Option<bool> {
+        match self.text()? {
+            "allow" => Some(true),
+            "deny" => Some(false),
             _ => None,
         }
     }

@@ -172,6 +172,7 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
             "max_working_runs": config.max_runs,
             "max_queued_runs": config.max_queue,
         },
+        "terminal": about.confinement,
         "warnings": about.warnings,
         "endpoints": {
             "health": { "method": "GET", "path": "/health" },

@@ -187,7 +187,9 @@ impl Files {
 
     fn check_private(&self, path: &str, real: &Path) -> Result<(), String> {
         if self.is_private(&self.private(), real) {
-            return Err(format!("`{path}` belongs to the server itself. Leave it alone."));
+            return Err(format!(
+                "`{path}` belongs to the server itself, or is a place for keys. Leave it alone."
+            ));
         }
         Ok(())
     }

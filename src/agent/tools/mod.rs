@@ -3,6 +3,8 @@ mod args;
 mod edit_file;
 mod files;
 mod folder;
+#[cfg(unix)]
+mod keys;
 mod list_files;
 mod read_file;
 mod search_files;
@@ -13,16 +15,20 @@ mod write_file;
 
 use super::model::ToolSpec;
 use super::{Cancel, Secrets, Settings};
-use crate::config::Toolset;
+use crate::config::{Confinement, Toolset};
 use args::{Args, Field};
 use files::Files;
 use serde_json::Value;
 use std::io;
 use std::path::Path;
+#[cfg(all(feature = "sys", unix))]
+use terminal::Starter;
 
 /// The tools of the built-in agent, and the workspace they work in.
 pub struct Tools {
     files: Files,
+    #[cfg(all(feature = "sys", unix))]
+    starter: Starter,
     private_env: Vec<String>,
 }
 
@@ -41,6 +47,8 @@ struct Tool {
 #[cfg_attr(not(all(feature = "sys", unix)), expect(dead_code, reason = "for the terminal"))]
 struct ToolCx<'a> {
     files: &'a Files,
+    #[cfg(all(feature = "sys", unix))]
+    starter: &'a Starter,
     cancel: &'a Cancel,
     secrets: &'a Secrets,
     private_env: &'a [String],
@@ -57,11 +65,21 @@ const TABLE: &[Tool] = &[
 ];
 
 impl Tools {
-    /// Makes the workspace if it is not there. Fails if that is impossible.
+    /// Makes the workspace if it is not there. Fails if that is impossible, or if the launcher
+    /// cannot be used.
     pub fn new(settings: &Settings) -> io::Result<Tools> {
-        let files =
-            Files::new(&settings.workspace, settings.allow_outside, settings.private.clone())?;
-        Ok(Tools { files, private_env: settings.private_env.clone() })
+        let mut private = settings.private.clone();
+        #[cfg(unix)]
+        if settings.sandbox {
+            private.extend(keys::places());
+        }
+        let files = Files::new(&settings.workspace, settings.allow_outside, private)?;
+        Ok(Tools {
+            #[cfg(all(feature = "sys", unix))]
+            starter: Starter::new(settings, &files)?,
+            files,
+            private_env: settings.private_env.clone(),
+        })
     }
 
     /// The workspace's real path.
@@ -92,15 +110,21 @@ impl Tools {
         toolsets
     }
 
+    /// How commands are confined; `None` if there is no terminal.
+    pub fn confinement(&self) -> Option<Confinement> {
+        #[cfg(all(feature = "sys", unix))]
+        return Some(self.starter.confinement());
+        #[cfg(not(all(feature = "sys", unix)))]
+        None
+    }
+
     /// What whoever runs these tools should know.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if cfg!(all(feature = "sys", unix)) {
-            let text = "The terminal tool is not confined: it can do what this user can.";
-            warnings.push(text.to_owned());
-        }
+        #[cfg(all(feature = "sys", unix))]
+        warnings.extend(self.starter.warnings(&self.files));
         if self.files.allow_outside() {
-            warnings.push("The file tools may write outside the workspace.".to_owned());
+            warnings.push("Tools may write outside the workspace.".to_owned());
         } else if !folder::RACELESS {
             let text = "A process that swaps folders for links at the right moment can lead the \
                         file tools out of the workspace; a build with the feature `sys` is safe.";
@@ -133,8 +157,15 @@ impl Tools {
             return Err(format!("There is no tool `{name}`. The tools are: {}.", names.join(", ")));
         };
         let args = Args::parse(tool.fields, arguments).map_err(|why| format!("{name}: {why}"))?;
-        let private_env = &self.private_env;
-        (tool.run)(&args, &ToolCx { files: &self.files, cancel, secrets, private_env })
+        let cx = ToolCx {
+            files: &self.files,
+            #[cfg(all(feature = "sys", unix))]
+            starter: &self.starter,
+            cancel,
+            secrets,
+            private_env: &self.private_env,
+        };
+        (tool.run)(&args, &cx)
     }
 }
 

@@ -7,16 +7,24 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 mod group;
+mod launcher;
 mod output;
+mod printed;
+mod starter;
+mod supervised;
 
-use group::{End, Group};
+pub(super) use starter::Starter;
+
+use group::End;
+use launcher::Launcher;
 use output::Output;
 
 pub(super) const TOOL: Tool = Tool {
     name: "terminal",
     description: "Runs a shell command with /bin/sh and shows what it prints and its exit code. \
                   It has no input. When it ends, times out or is stopped, every process it has \
-                  started in the background ends with it. Of a long output the head and the tail \
+                  started in the background ends with it. It may be confined: then it writes only \
+                  in the workspace and in $TMPDIR, which goes with it. Of a long output the head and the tail \
                   are shown, 64 KiB together.",
     main: "command",
     fields: &[
@@ -63,8 +71,10 @@ fn terminal(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
         )
     };
     let mut output = Output::default();
-    let group = Group::start(command, &folder, environment(cx)).map_err(failed)?;
-    let end = group.watch(Duration::from_secs(seconds), cx.cancel, &mut output).map_err(failed)?;
+    let limit = Duration::from_secs(seconds);
+    let environment = environment(cx);
+    let ended = cx.starter.run(command, &folder, environment, limit, cx.cancel, &mut output);
+    let end = ended.map_err(failed)?;
     let text = output.told();
     match end {
         End::Exited(status) if status.success() => Ok(format!("{text}[exit code 0]")),
@@ -80,12 +90,17 @@ fn terminal(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     }
 }
 
+/// Variables that lead to programs which act for their caller, outside of its confinement.
+const AGENTS: &[&str] =
+    &["SSH_AUTH_SOCK", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"];
+
 /// The server's environment without its settings, its keys, and whatever holds a secret.
 fn environment(cx: &ToolCx<'_>) -> Vec<(OsString, OsString)> {
     let fits = |name: &str, value: &str| {
         let ours = name.starts_with("RUNWIRE_") || name == "API_SERVER_KEY";
         let private = cx.private_env.iter().any(|private| private == name);
-        !ours && !private && cx.secrets.mask(value) == value
+        let way_out = cx.starter.is_confined() && AGENTS.contains(&name);
+        !ours && !private && !way_out && cx.secrets.mask(value) == value
     };
     std::env::vars_os()
         .filter(|(name, value)| fits(&name.to_string_lossy(), &value.to_string_lossy()))

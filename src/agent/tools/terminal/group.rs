@@ -4,12 +4,13 @@
 //! process can get the leader's number, so a signal never hits a stranger. A process that has left
 //! the group (`setsid`) is out of reach; it cannot hold the tool up either.
 use super::output::Output;
+use super::printed::{Printed, wait};
 use crate::agent::Cancel;
 use crate::limits::COMMAND_GRACE_MS;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,10 +20,6 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_millis(COMMAND_GRACE_MS);
 /// How long a killed shell is waited for; only the kernel can hold it up.
 const DEATH: Duration = Duration::from_millis(100);
-const READ_BYTES: usize = 64 * 1024;
-/// What is still read after the end: more than a pipe can hold, so that only a process which has
-/// left the group and goes on printing is cut short.
-const LAST_READS: usize = 32;
 
 /// How a command ended.
 pub(super) enum End {
@@ -34,14 +31,10 @@ pub(super) enum End {
 pub(super) struct Group {
     /// The leader; `None` once it is reaped.
     shell: Option<Child>,
-    /// What all of them print, in one pipe.
-    printed: PipeReader,
-    /// False once nobody can print any more.
-    open: bool,
+    printed: Printed,
     /// Hangs up when the shell has ended.
     ended: PipeReader,
     has_ended: bool,
-    buffer: Vec<u8>,
 }
 
 impl Group {
@@ -51,8 +44,7 @@ impl Group {
         folder: &Path,
         environment: Vec<(OsString, OsString)>,
     ) -> io::Result<Group> {
-        let (printed, out) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&printed, true)?;
+        let (printed, out) = Printed::new()?;
         let (ended, ending) = io::pipe()?;
         let shell = Command::new("/bin/sh")
             .args(["-c", "--", command])
@@ -66,8 +58,7 @@ impl Group {
             .spawn()?;
         let pid = Pid::from_child(&shell);
         let shell = Some(shell);
-        let buffer = vec![0; READ_BYTES];
-        let group = Group { shell, printed, open: true, ended, has_ended: false, buffer };
+        let group = Group { shell, printed, ended, has_ended: false };
         let waiter = thread::Builder::new().name("command".to_owned()).stack_size(64 * 1024);
         waiter.spawn(move || tell_the_end(pid, ending))?;
         Ok(group)
@@ -107,12 +98,12 @@ impl Group {
         output: &mut Output,
     ) -> io::Result<Step> {
         let left = until.saturating_duration_since(Instant::now());
-        let ended = Some(&self.ended).filter(|_| !self.has_ended);
-        let printed = Some(&self.printed).filter(|_| self.open);
-        let [stopped, ended, printed] = wait([stop, ended, printed], left)?;
+        let ended = Some(self.ended.as_fd()).filter(|_| !self.has_ended);
+        let stop = stop.map(AsFd::as_fd);
+        let [stopped, ended, printed] = wait([stop, ended, self.printed.awaited()], left)?;
         self.has_ended |= ended;
         if printed {
-            self.read(output)?;
+            self.printed.read(output)?;
         }
         Ok(match stopped {
             true => Step::Stopped,
@@ -128,34 +119,18 @@ impl Group {
     fn end(&mut self, output: &mut Output) -> io::Result<Option<ExitStatus>> {
         self.signal(Signal::TERM);
         let until = Instant::now() + GRACE;
-        while !self.has_ended || self.open {
+        while !self.has_ended || self.printed.is_open() {
             if let Step::TimeOver = self.step(until, None, output)? {
                 break;
             }
         }
         self.signal(Signal::KILL);
-        for _ in 0..LAST_READS {
-            if !self.open || !self.read(output)? {
-                break;
-            }
-        }
-        self.has_ended = self.has_ended || wait([Some(&self.ended), None, None], DEATH)?[0];
+        self.printed.read_rest(output)?;
+        self.has_ended = self.has_ended || wait([Some(self.ended.as_fd())], DEATH)?[0];
         match self.shell.take_if(|_| self.has_ended) {
             Some(mut shell) => Ok(Some(shell.wait()?)),
             None => Ok(None),
         }
-    }
-
-    /// Reads once; false if there was nothing to read.
-    fn read(&mut self, output: &mut Output) -> io::Result<bool> {
-        match self.printed.read(&mut self.buffer) {
-            Ok(0) => self.open = false,
-            Ok(count) => output.push(&self.buffer[..count]),
-            Err(why) if why.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(why) if why.kind() == ErrorKind::Interrupted => {}
-            Err(why) => return Err(why),
-        }
-        Ok(true)
     }
 
     fn signal(&self, signal: Signal) {
@@ -188,17 +163,4 @@ enum Step {
 fn tell_the_end(shell: Pid, _ending: PipeWriter) {
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(shell), ended) {}
-}
-
-/// Waits for one of `pipes` to have something to read or to hang up, for at most `limit`.
-fn wait(pipes: [Option<&PipeReader>; 3], limit: Duration) -> io::Result<[bool; 3]> {
-    let mut polled: Vec<PollFd<'_>> =
-        pipes.iter().flatten().map(|pipe| PollFd::new(*pipe, PollFlags::IN)).collect();
-    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
-    match poll(&mut polled, Some(&limit)) {
-        Err(rustix::io::Errno::INTR) => return Ok([false; 3]),
-        polled => polled?,
-    };
-    let mut happened = polled.iter().map(|pipe| !pipe.revents().is_empty());
-    Ok(pipes.map(|pipe| pipe.is_some() && happened.next().unwrap_or(false)))
 }

@@ -9,6 +9,14 @@ pub(super) struct Field {
     pub description: &'static str,
 }
 
+/// The file a tool works on.
+pub(super) const FILE_PATH: Field = Field {
+    name: "path",
+    kind: Kind::Text,
+    required: true,
+    description: "The file, relative to the workspace or absolute.",
+};
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,

@@ -1,5 +1,5 @@
 //! The tool `edit_file`: one passage of a file for another, byte for byte.
-use super::args::{Args, Field, Kind};
+use super::args::{Args, FILE_PATH, Field, Kind};
 use super::{Tool, ToolCx};
 use crate::limits::TOOL_FILE_BYTES_MAX;
 use std::fs::File;
@@ -11,12 +11,7 @@ pub(super) const TOOL: Tool = Tool {
                   included, and only once, unless all its places are to be replaced.",
     main: "path",
     fields: &[
-        Field {
-            name: "path",
-            kind: Kind::Text,
-            required: true,
-            description: "The file, relative to the workspace or absolute.",
-        },
+        FILE_PATH,
         Field {
             name: "old_string",
             kind: Kind::Text,

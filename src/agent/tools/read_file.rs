@@ -1,5 +1,5 @@
 //! The tool `read_file`: some lines of a text, or what kind of file it is.
-use super::args::{Args, Field, Kind};
+use super::args::{Args, FILE_PATH, Field, Kind};
 use super::{Tool, ToolCx};
 use crate::limits::{READ_LINES, TOOL_ENTRY_BYTES_MAX};
 use std::fmt::Write as _;
@@ -12,12 +12,7 @@ pub(super) const TOOL: Tool = Tool {
                   on from if there is more. Of a binary file it shows the size and the beginning.",
     main: "path",
     fields: &[
-        Field {
-            name: "path",
-            kind: Kind::Text,
-            required: true,
-            description: "The file, relative to the workspace or absolute.",
-        },
+        FILE_PATH,
         Field {
             name: "offset",
             kind: Kind::Count,

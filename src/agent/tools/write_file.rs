@@ -1,5 +1,5 @@
 //! The tool `write_file`: a whole file at once.
-use super::args::{Args, Field, Kind};
+use super::args::{Args, FILE_PATH, Field, Kind};
 use super::{Tool, ToolCx};
 
 pub(super) const TOOL: Tool = Tool {
@@ -8,12 +8,7 @@ pub(super) const TOOL: Tool = Tool {
                   folders are made. Only inside the workspace, unless the operator allows more.",
     main: "path",
     fields: &[
-        Field {
-            name: "path",
-            kind: Kind::Text,
-            required: true,
-            description: "The file, relative to the workspace or absolute.",
-        },
+        FILE_PATH,
         Field {
             name: "content",
             kind: Kind::Text,

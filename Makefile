@@ -1,8 +1,15 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test test-model mutants fuzz fmt lint core docs static size bench ci
+.PHONY: test kills test-model mutants fuzz fmt lint core docs static size bench ci
 
 test:
 	cargo test --all-features
+
+# Kills servers at any moment, more often than `make test` does, and looks whether anything is lost
+# that a client was shown. RUNWIRE_SEED=... repeats what a failure has printed.
+KILLS = 1000
+
+kills:
+	RUNWIRE_KILLS=$(KILLS) cargo test --all-features --test kills -- --nocapture
 
 # A conversation with a real language model, which it fetches once.
 test-model:
@@ -79,17 +86,20 @@ size: static
 	@test $$(stat -c %s $(STATIC)) -le $(BYTES_MAX) || \
 		{ echo "$(STATIC) is over $(BYTES_MAX) bytes"; exit 1; }
 
-# Figures of this server, and of an axum server beside it: docs/performance.md tells how to read
-# them. ROUNDS=3 repeats, BENCH_ARGS='--only post' narrows.
+# Figures of this server, with its runs in memory and in a file, and of an axum server beside it:
+# docs/performance.md tells how to read them. ROUNDS=3 repeats, BENCH_ARGS='--only post' narrows.
 ROUNDS ?= 1
 BENCH_ARGS ?=
+BENCH_SERVE = --key only-for-the-benchmark --workspace target --state {folder}
 
 bench: static
 	cargo build --release --example bench_agent
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
 	target/benches/release/runwire-load --rounds $(ROUNDS) \
-		--agent target/release/examples/bench_agent --axum target/benches/release/axum-runs \
-		--core $(STATIC_CORE) --everything $(STATIC) \
-		--serve '$(STATIC) serve --key only-for-the-benchmark --workspace target --port' $(BENCH_ARGS)
+		--agent target/release/examples/bench_agent \
+		--durable 'target/release/examples/bench_agent --store sqlite:{folder}/runs.db' \
+		--axum target/benches/release/axum-runs --core $(STATIC_CORE) --everything $(STATIC) \
+		--serve '$(STATIC) serve $(BENCH_SERVE) --store memory --port' \
+		--serve-durable '$(STATIC) serve $(BENCH_SERVE) --store sqlite --port' $(BENCH_ARGS)
 
 ci: fmt lint test core docs size fuzz test-model

@@ -41,6 +41,8 @@ pub struct Config {
     pub orphan_ttl: Duration,
     /// What becomes of a working run that nobody reads for that long. Default `Keep`.
     pub on_orphan: OnOrphan,
+    /// What of finished runs a durable store keeps. Default all.
+    pub retain: Retain,
 }
 
 impl Config {
@@ -48,6 +50,17 @@ impl Config {
     pub fn known_secrets(&self) -> Secrets {
         Secrets::new(self.secrets.iter().chain(&self.key).cloned())
     }
+}
+
+/// How much a store may keep. Whatever goes beyond it goes, the oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retain {
+    /// How long after its end a run is kept.
+    pub age: Option<Duration>,
+    /// How many finished runs are kept.
+    pub runs: Option<u64>,
+    /// Bytes of the store's file that may be in use.
+    pub bytes: Option<u64>,
 }
 
 /// What becomes of a working run that nobody reads for `orphan_ttl`.
@@ -77,6 +90,7 @@ impl Default for Config {
             run_timeout: None,
             orphan_ttl: Duration::from_secs(3600),
             on_orphan: OnOrphan::Keep,
+            retain: Retain::default(),
         }
     }
 }

@@ -215,4 +215,6 @@ pub enum Cause {
     Deadline,
     /// The server is going down.
     Shutdown,
+    /// The store could not keep the run's events.
+    Store,
 }

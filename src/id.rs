@@ -19,6 +19,10 @@ pub struct ConnId(pub Key);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunKey(pub Key);
 
+/// A run's place in the order in which a store took them in, from 1 on. Never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RunNo(pub u64);
+
 impl From<Key> for ConnId {
     fn from(key: Key) -> ConnId {
         ConnId(key)

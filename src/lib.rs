@@ -7,12 +7,15 @@ pub mod id;
 pub mod limits;
 pub mod machine;
 pub mod net;
+pub mod record;
 pub mod request;
 pub mod secrets;
 pub mod slab;
+pub mod store;
+pub mod text;
 pub mod time;
 pub mod wire;
 
 pub use agent::{Agent, Cancel, Cause, Context, Ending};
-pub use config::{About, Config, Confinement, EndedBy, OnOrphan, Toolset};
+pub use config::{About, Config, Confinement, EndedBy, OnOrphan, Retain, Toolset};
 pub use net::{Handle, Server};

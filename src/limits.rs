@@ -47,8 +47,37 @@ pub const BODY_PACE_BYTES: u64 = 64 * 1024;
 pub const SEGMENT_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of history one run may keep in memory; beyond it the oldest segment is dropped.
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of what was said in one run between its input and its output that a store in memory keeps
+/// for conversations; beyond it the older half goes.
+pub const SAID_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes that finished runs may keep in memory together; beyond it the oldest is forgotten early.
 pub const FINISHED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The same where a durable store has them too, and can give them back.
+pub const FINISHED_CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of its latest history a run keeps in memory where a durable store has all of it.
+pub const LOG_WINDOW_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of events a reader is told from the store at once.
+pub const PAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of events that wait for the store; beyond it agents wait.
+pub const STORE_BACKLOG_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How long a store that could not take a batch is left alone before it is tried again.
+pub const STORE_RETRY_MS: u64 = 1_000;
+/// Writes stored in one transaction: some milliseconds' worth. A batch that is bigger goes alone.
+pub const STORE_GROUP_WRITES_MAX: usize = 1_000;
+/// Bytes of texts stored in one transaction, likewise.
+pub const STORE_GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// How long the server waits at its end for the store to have all it was given.
+pub const STORE_EXIT_MS: u64 = 5_000;
+/// Bytes of a session's history that are loaded for a run.
+pub const HISTORY_LOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often a store is asked to delete what it need not retain, and how soon again if it said that
+/// there is more.
+pub const PRUNE_EVERY_MS: u64 = 60_000;
+pub const PRUNE_PAUSE_MS: u64 = 20;
+/// Runs or sessions a list shows at once.
+pub const LIST_MAX: usize = 100;
+/// Messages of a session that are shown at once, and unless another number is asked for.
+pub const MESSAGES_MAX: usize = 500;
 /// Bytes of one text that steers a run. A longer one is refused with 400.
 pub const STEER_BYTES_MAX: usize = 64 * 1024;
 /// Steers that wait for one run's next turn. A further one is refused with 429.
@@ -73,6 +102,8 @@ pub const DELTA_BYTES_MAX: usize = 16 * 1024;
 pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Characters of a tool's main argument or result shown as a preview.
 pub const PREVIEW_CHARS_MAX: usize = 500;
+/// Characters of a run's input that lists show.
+pub const INPUT_PREVIEW_CHARS_MAX: usize = 100;
 /// Bytes of a tool's result in its event.
 pub const TOOL_RESULT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a tool's arguments in its event.
@@ -119,6 +150,7 @@ const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX < INBOX_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MAX * 2 < HISTORY_BYTES_MAX);
 const _: () = assert!(HISTORY_BYTES_MAX <= FINISHED_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MAX * 2 < LOG_WINDOW_BYTES_MAX);
 const _: () = assert!(DELTA_BYTES_MAX < SEGMENT_BYTES_MAX);
 const _: () = assert!(STEER_BYTES_MAX * STEERS_WAITING_MAX <= OUTPUT_BYTES_MAX);
 const _: () = assert!(CONNS_MAX <= u32::MAX as usize);

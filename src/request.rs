@@ -12,6 +12,8 @@ pub struct Request {
     pub input: Content,
     /// The conversation before that turn, oldest first.
     pub history: Vec<Message>,
+    /// Messages before those that were too many to be loaded.
+    pub omitted: usize,
     /// What the agent is told about its task, beside its own instructions.
     pub instructions: Option<String>,
     /// The model asked for; `None` means the configured one.
@@ -26,7 +28,7 @@ impl Request {
     pub(crate) fn len(&self) -> usize {
         let optional = [&self.instructions, &self.model, &self.provider];
         let texts: usize = optional.into_iter().flatten().map(String::len).sum();
-        let history = self.history.iter().map(|said| said.role.len() + said.content.len());
+        let history = self.history.iter().map(Message::len);
         let options = self.model_options.iter().map(|(name, value)| name.len() + value_len(value));
         let (history, options): (usize, usize) = (history.sum(), options.sum());
         self.session_id.len() + self.input.len() + texts + history + options
@@ -39,6 +41,7 @@ impl Request {
             session_id: run_id.to_string(),
             input: Content::Text(text.to_owned()),
             history: Vec::new(),
+            omitted: 0,
             instructions: None,
             model: None,
             provider: None,
@@ -46,6 +49,9 @@ impl Request {
         }
     }
 }
+
+/// What a model is told before the result of a call that went wrong.
+pub const ERROR_MARK: &str = "[tool error] ";
 
 /// What a client says to a run that works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +65,47 @@ pub struct Steer {
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// `user`, `assistant`, `system`, ...: as the client wrote it.
+    /// `user`, `assistant`, `system`, `tool`, ...: as the client wrote it.
     pub role: String,
     pub content: Content,
+    /// The tools an assistant wishes to have called.
+    pub calls: Vec<ToolCall>,
+    /// The call whose result a tool's message is.
+    pub call_id: Option<String>,
+}
+
+impl Message {
+    /// A message that consists of what it says.
+    pub fn new(role: &str, content: Content) -> Message {
+        Message { role: role.to_owned(), content, calls: Vec::new(), call_id: None }
+    }
+
+    /// What a tool call came to.
+    pub fn result(call_id: &str, text: String) -> Message {
+        let call_id = Some(call_id.to_owned());
+        Message { call_id, ..Message::new("tool", Content::Text(text)) }
+    }
+
+    /// Bytes of all it holds.
+    pub fn len(&self) -> usize {
+        let calls = self.calls.iter().map(|c| c.id.len() + c.name.len() + c.arguments.len());
+        let call_id = self.call_id.as_ref().map_or(0, String::len);
+        self.role.len() + self.content.len() + calls.sum::<usize>() + call_id
+    }
+
+    /// True if it holds nothing but its role.
+    pub fn is_empty(&self) -> bool {
+        self.len() == self.role.len()
+    }
+}
+
+/// A model's wish to have a tool called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON text as the model wrote it, which may be broken.
+    pub arguments: String,
 }
 
 /// What a message says.

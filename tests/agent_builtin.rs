@@ -259,12 +259,52 @@ fn a_conversation_goes_on_from_its_newest_request() {
     use runwire::request::{Content, Message};
     let dir = Dir::new();
     dir.file("b.txt", "bee");
-    let message =
-        |role: &str, text: &str| Message { role: role.into(), content: Content::Text(text.into()) };
+    let message = |role: &str, text: &str| Message::new(role, Content::Text(text.into()));
     let mut asked = request("read b.txt");
     asked.history = vec![message("user", "read a.txt"), message("assistant", "This is in a.txt")];
     let events = events(&agent(&dir), &job(asked), &Secrets::default());
     assert!(said(&events).contains("bee") && !said(&events).contains("a.txt"));
+}
+
+#[test]
+fn what_the_user_said_before_is_told_when_asked_for() {
+    use runwire::request::{Content, Message};
+    let dir = Dir::new();
+    let message = |role: &str, text: &str| Message::new(role, Content::Text(text.into()));
+    let long = format!("write \"{}\" to x", "y".repeat(300));
+    let past = [
+        message("system", "rules"),
+        message("user", "read\na.txt"),
+        message("assistant", "This is in a.txt"),
+        message("user", " "),
+        message("user", &long),
+    ];
+    let told = |text: &str, history: &[Message]| {
+        let mut asked = request(text);
+        asked.history = history.to_vec();
+        let events = events(&agent(&dir), &job(asked), &Secrets::default());
+        assert_eq!(names(&events), ["message.delta", "run.completed"], "{text}");
+        said(&events)
+    };
+    for text in [
+        "what did I say before?",
+        "What did I ask you before?",
+        "Hello, what have I said so far?",
+        "what did I just tell you",
+        " WHAT DID I ASK ",
+    ] {
+        let answer = told(text, &past);
+        let lines = "1. read a.txt\n2. (no text)\n3. write \"yyy";
+        let start = format!("Before this you said, as far as I see:\n\n{lines}");
+        assert!(answer.starts_with(&start), "{text}: {answer}");
+        assert!(answer.contains("yyy…\n\n(This is `builtin`") && !answer.contains("rules"));
+        assert!(answer.len() < 1_000, "{answer}");
+        assert!(told(text, &[]).starts_with("I see nothing that you said before this."));
+    }
+    for text in ["what did I", "what did I say about foxes?", "what did you say", "what did I you"]
+    {
+        assert!(told(text, &past).starts_with("I do not understand \""), "{text}");
+    }
 }
 
 #[test]

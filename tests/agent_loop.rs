@@ -293,7 +293,7 @@ fn instructions_of_the_operator_and_the_client_are_told() {
 }
 
 fn message(role: &str, text: &str) -> Message {
-    Message { role: role.into(), content: Content::Text(text.into()) }
+    Message::new(role, Content::Text(text.into()))
 }
 
 fn with_history(text: &str, history: Vec<Message>) -> Request {

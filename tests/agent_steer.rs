@@ -181,7 +181,11 @@ fn a_cut_answer_still_says_that_it_was_cut() {
         Kind::MessageInterim(interim) => Some(interim.text.as_str()),
         _ => None,
     });
-    assert!(interim.unwrap().starts_with("Once\n\n[cut off"));
+    let interim = interim.unwrap();
+    assert!(interim.starts_with("Once\n\n[cut off"));
+    let answer = Entry::Assistant { text: interim.to_owned(), calls: Vec::new() };
+    assert_eq!(told.shown[1][2], answer, "the model is told what the client is");
+    assert!(matches!(told.events.last(), Some(Kind::Completed(_))), "{:?}", told.events.last());
 }
 
 #[test]

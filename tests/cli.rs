@@ -195,11 +195,11 @@ fn the_first_start_shows_the_key_and_no_later_one_does() {
 #[test]
 fn the_greeting_can_be_pasted_into_a_shell() {
     let home = Home::new();
-    let served = home.serve(&[]);
+    let served = home.serve(&["--state", "its state"]);
     let (_, script) = served.greeting.split_once("KEY=").unwrap();
     let script = format!("KEY={script}");
     let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script]).env_clear().env("HOME", &home.0);
+    shell.args(["-c", &script]).env_clear().env("HOME", &home.0).current_dir(&home.0);
     shell.env("PATH", std::env::var_os("PATH").unwrap());
     let done = finish(shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     assert!(done.out.contains("\"run.completed\""), "{}{}", done.out, done.err);

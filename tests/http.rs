@@ -154,7 +154,8 @@ fn options_names_what_a_path_has() {
     let site = Site::with(|config| config.key = Some("a-long-enough-key".to_owned()));
     let options = |path: &str| site.ask(get(path).replace("GET", "OPTIONS"));
     for (path, allow) in [
-        ("/v1/runs", "POST, OPTIONS"),
+        ("/v1/runs", "GET, HEAD, POST, OPTIONS"),
+        ("/v1/runs/run_0", "GET, HEAD, DELETE, OPTIONS"),
         ("/v1/models", "GET, HEAD, OPTIONS"),
         ("/v1/runs/run_0/stop", "POST, OPTIONS"),
         ("*", "OPTIONS"),

@@ -88,7 +88,8 @@ fn an_idle_connection_is_closed_in_silence() {
     used.reply();
     assert!(fresh.rest().is_empty());
     assert!(used.rest().is_empty());
-    assert!(begun.elapsed() >= SHORT);
+    // The server's clock counts whole milliseconds.
+    assert!(begun.elapsed() >= SHORT - Duration::from_millis(1));
 }
 
 #[test]

@@ -295,14 +295,14 @@ fn a_refusal_is_the_row_of_the_contract() {
         "/v1/runs/",
         "/v1/runs/x/y",
         "/v1/runs/x/steer/y",
-        "/api/sessions",
+        "/api/session",
         "//health",
     ] {
         assert_refusal(&ask("POST", path, "", ""), 404, json!("not_found"));
     }
     for (method, path, allow) in [
-        ("GET", "/v1/runs", "POST, OPTIONS"),
-        ("DELETE", "/v1/runs/x", "GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/runs", "GET, HEAD, POST, OPTIONS"),
+        ("PATCH", "/v1/runs/x", "GET, HEAD, DELETE, OPTIONS"),
         ("GET", "/v1/runs/x/stop", "POST, OPTIONS"),
         ("GET", "/v1/runs/x/steer", "POST, OPTIONS"),
         ("POST", "/v1/runs/x/events", "GET, HEAD, OPTIONS"),

@@ -7,14 +7,17 @@ use runwire::limits::{
     DELTA_BYTES_MAX, FINISHED_BYTES_MAX, HISTORY_BYTES_MAX, IDEMPOTENCY_TTL_MS, INBOX_BYTES_MAX,
     OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX, STALL_BYTES, STALL_MS, STEERS_WAITING_MAX,
 };
-use runwire::machine::{Counts, Input, Machine, Output};
+use runwire::machine::{Counts, Input, Machine, Output, Shelf};
 use runwire::request::Steer;
+use runwire::store::Memory;
+use runwire::store::Store;
 use runwire::time::{Now, Tick, Wall};
 use std::sync::Arc;
 use std::time::Duration;
 
 struct Desk {
     machine: Machine,
+    store: Memory,
     now: Now,
     started: Vec<RunKey>,
     cancelled: Vec<(RunKey, Cause)>,
@@ -34,7 +37,8 @@ impl Desk {
             id
         });
         Desk {
-            machine: Machine::new(config, About::default(), ids, now),
+            machine: Machine::new(config, About::default(), Shelf::default(), ids, now),
+            store: Memory::default(),
             now,
             started: Vec::new(),
             cancelled: Vec::new(),
@@ -82,6 +86,16 @@ impl Desk {
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
                 Output::Steer { run, steer } => self.steered.push((run, steer)),
+                Output::Commit(batch) => {
+                    self.store.commit(&batch).expect("a store in memory takes everything");
+                    let number = batch.number;
+                    self.tell(Input::Stored { committed: number, synced: number });
+                }
+                Output::Ask { asker, query } => {
+                    let answer = self.store.answer(&query);
+                    self.tell(Input::Answered { asker, answer });
+                }
+                Output::Prune { .. } => unreachable!("a store in memory is not cleaned up"),
                 Output::Exit => self.exited = true,
                 Output::Resume(_) | Output::HalfClose(_) => {}
             }
@@ -512,13 +526,13 @@ fn waiting_runs_get_their_turn_in_the_order_in_which_they_came() {
 #[test]
 fn a_stranger_does_not_learn_which_paths_there_are() {
     let mut desk = Desk::new(|config| config.key = Some("secret".to_owned()));
-    for path in ["/nope", "/v1/runs", "/v1/runs/x"] {
+    for path in ["/nope", "/v1/runs", "/v1/runs/x/stop"] {
         assert!(desk.ask(&get(path)).1.starts_with("HTTP/1.1 401 "), "{path}");
     }
     let known =
         |path: &str| get(path).replace("\r\n\r\n", "\r\nAuthorization: Bearer secret\r\n\r\n");
     assert!(desk.ask(&known("/nope")).1.starts_with("HTTP/1.1 404 "));
-    assert!(desk.ask(&known("/v1/runs")).1.starts_with("HTTP/1.1 405 "));
+    assert!(desk.ask(&known("/v1/runs/x/stop")).1.starts_with("HTTP/1.1 405 "));
 }
 
 #[test]

@@ -200,11 +200,11 @@ fn a_run_continues_from_where_it_is_told_to() {
 fn a_session_is_named_by_body_or_header_and_its_key_is_echoed() {
     let site = Site::start();
     let (key, id) = ("X-Hermes-Session-Key: sk\r\n", "X-Hermes-Session-Id: si\r\n");
-    let both = format!("{key}{id}");
+    let both = format!("{key}X-Hermes-Session-Id: another\r\n");
     for (body, headers, session) in [
         (json!({"input": "recall"}), key, "sk"),
         (json!({"input": "recall"}), id, "si"),
-        (json!({"input": "recall"}), both.as_str(), "si"),
+        (json!({"input": "recall"}), both.as_str(), "another"),
         (json!({"input": "recall", "session_id": "sb"}), both.as_str(), "sb"),
     ] {
         assert_eq!(recalled(&site, body, headers), format!(" | - | {session}"));

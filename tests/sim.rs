@@ -9,37 +9,41 @@ mod agent;
 mod book;
 #[path = "sim/client.rs"]
 mod client;
+#[path = "sim/depot.rs"]
+mod depot;
+#[path = "sim/lives.rs"]
+mod lives;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/response.rs"]
 mod response;
 #[path = "sim/script.rs"]
 mod script;
+#[path = "sim/store.rs"]
+mod store;
 #[path = "sim/world.rs"]
 mod world;
 
-use world::World;
+use world::{Outcome, World};
 
 const WORLDS: u64 = 1_000;
 
 #[test]
 fn a_thousand_worlds() {
     let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let (mut frames, mut heard, mut late) = (0, 0, 0);
+    let mut sum = Outcome::default();
     for seed in one.map_or(0..=WORLDS - 1, |seed| seed..=seed) {
         let outcome = std::panic::catch_unwind(|| World::new(seed).live());
         match outcome {
-            Ok(outcome) => {
-                frames += outcome.frames_read;
-                heard += outcome.steers_told.0;
-                late += outcome.steers_told.1;
-            }
+            Ok(outcome) => sum.add(&outcome),
             Err(_) => panic!("rerun this world with SEED={seed}"),
         }
     }
-    let steered = one.is_some() || heard > 100 && late > 100;
-    assert!(steered, "{heard} steers were heard, {late} were late: nothing is proved");
-    assert!(one.is_some() || frames > 10_000, "only {frames} frames were read: nothing is proved");
+    let (heard, late) = sum.steers_told;
+    let steered = heard > 100 && late > 100;
+    let stored = sum.crashes > 100 && sum.faults > 100 && sum.frames_survived > 1_000;
+    let told = sum.frames_read > 10_000 && sum.histories > 100 && sum.fell_behind > 100;
+    assert!(one.is_some() || steered && stored && told, "nothing is proved: {sum:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use runwire::event::{Delta, Event, Kind};
 use runwire::id::{ConnId, RunKey};
 use runwire::limits::{DELTA_BYTES_MAX, HISTORY_BYTES_MAX, STALL_BYTES, STALL_MS};
-use runwire::machine::{Input, Machine, Output};
+use runwire::machine::{Input, Machine, Output, Shelf};
 use runwire::time::{Now, Tick, Wall};
 use runwire::{About, Config};
 
@@ -22,7 +22,13 @@ impl World {
             id += 1;
             id
         });
-        let machine = Machine::new(Config::default(), About::default(), ids, Now::default());
+        let machine = Machine::new(
+            Config::default(),
+            About::default(),
+            Shelf::default(),
+            ids,
+            Now::default(),
+        );
         World { machine, now: 0, started: Vec::new(), closed: Vec::new() }
     }
 
@@ -47,6 +53,10 @@ impl World {
                 match output {
                     Output::Start { run, .. } => self.started.push(run),
                     Output::Close(id) => self.closed.push(id),
+                    Output::Commit(batch) => {
+                        let number = batch.number;
+                        self.tell(Input::Stored { committed: number, synced: number });
+                    }
                     _ => {}
                 }
             }

@@ -1,5 +1,5 @@
 //! Shortening: never in the middle of a character, never without saying so.
-use runwire::agent::text::{Ends, preview, shorten};
+use runwire::text::{Ends, preview, shorten};
 
 #[test]
 fn a_text_that_fits_stays_as_it_is() {

@@ -1,5 +1,4 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
-use super::text::{Ends, prefix, preview, shorten};
 use super::{Cancel, Ending, Inbox, Job, Secrets};
 use crate::event::{
     Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted,
@@ -12,6 +11,7 @@ use crate::limits::{
 };
 use crate::request::Request;
 use crate::secrets::Veil;
+use crate::text::{Ends, prefix, preview, shorten};
 use crate::time::Wall;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -85,18 +85,20 @@ impl<'a> Context<'a> {
     pub fn delta(&mut self, text: &str) -> Result<(), Ending> {
         self.check()?;
         let text = self.text.pass(text, self.secrets);
-        if text.is_empty() {
-            return Ok(());
+        for piece in pieces(&text) {
+            self.check()?;
+            self.say_text(piece);
         }
-        self.separate();
-        self.output.push(&text, OUTPUT_BYTES_MAX);
-        self.pieces(&text, Kind::MessageDelta)
+        self.check()
     }
 
     /// Says a piece of the model's reasoning.
     pub fn reasoning_delta(&mut self, text: &str) -> Result<(), Ending> {
         let text = self.thought.pass(text, self.secrets);
-        self.pieces(&text, Kind::ReasoningDelta)
+        for piece in pieces(&text) {
+            self.say(Kind::ReasoningDelta(Delta { delta: piece.to_owned() }))?;
+        }
+        self.check()
     }
 
     /// Says the whole reasoning of one turn, after its deltas.
@@ -108,13 +110,10 @@ impl<'a> Context<'a> {
     /// Ends a turn that is not the last, as one that called tools: what it said between them goes
     /// out once more as a whole, and the next turn's text is a new output.
     pub fn end_turn(&mut self) -> Result<(), Ending> {
-        self.lift();
-        let text = std::mem::take(&mut self.output).into_text();
-        if text.is_empty() {
-            return self.check();
-        }
-        self.separate = true;
-        self.say(Kind::MessageInterim(Interim { text, already_streamed: true }))
+        // Before the text is taken: of a run that was told to end it is the output.
+        self.check()?;
+        self.interim();
+        Ok(())
     }
 
     /// Says that a tool begins. `args` is its JSON argument text, `main` the one that tells most.
@@ -217,9 +216,17 @@ impl<'a> Context<'a> {
             self.emit(Kind::ReasoningDelta(Delta { delta: thought }));
         }
         if !text.is_empty() {
-            self.separate();
-            self.output.push(&text, OUTPUT_BYTES_MAX);
-            self.emit(Kind::MessageDelta(Delta { delta: text }));
+            self.say_text(&text);
+        }
+    }
+
+    /// Says as a whole what the turn has said so far, if anything, and begins a new output.
+    pub(super) fn interim(&mut self) {
+        self.lift();
+        let text = std::mem::take(&mut self.output).into_text();
+        if !text.is_empty() {
+            self.separate = true;
+            self.emit(Kind::MessageInterim(Interim { text, already_streamed: true }));
         }
     }
 
@@ -229,21 +236,14 @@ impl<'a> Context<'a> {
         self.emit(kind);
     }
 
-    fn pieces(&mut self, text: &str, kind: impl Fn(Delta) -> Kind) -> Result<(), Ending> {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let piece = prefix(rest, DELTA_BYTES_MAX);
-            rest = &rest[piece.len()..];
-            self.say(kind(Delta { delta: piece.to_owned() }))?;
-        }
-        self.check()
-    }
-
-    /// Says the blank line between the texts of two turns, once the second begins.
-    fn separate(&mut self) {
+    /// Says a piece of the turn's text, after a blank line if it is the first and another turn's
+    /// text stands before it.
+    fn say_text(&mut self, text: &str) {
         if self.separate && self.output.is_empty() {
             self.emit(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }));
         }
+        self.output.push(text, OUTPUT_BYTES_MAX);
+        self.emit(Kind::MessageDelta(Delta { delta: text.to_owned() }));
     }
 
     fn say(&mut self, kind: Kind) -> Result<(), Ending> {
@@ -258,6 +258,16 @@ impl<'a> Context<'a> {
         self.seq += 1;
         (self.emit)(event);
     }
+}
+
+/// `text` in pieces of at most `DELTA_BYTES_MAX`.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let piece = prefix(rest, DELTA_BYTES_MAX);
+        rest = &rest[piece.len()..];
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// The time on the wall.

@@ -1,10 +1,10 @@
 //! A run's whole life on its thread: exactly one terminal event, and always the last.
-use super::text::shorten;
 use super::{Agent, Cancel, Cause, Context, Ending, Inbox, Secrets};
 use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
 use crate::limits::ERROR_BYTES_MAX;
 use crate::request::Request;
+use crate::text::shorten;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,6 +33,10 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
 
 fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cause>) -> Kind {
     let secrets = run.secrets();
+    if ended.is_err() && cause == Some(Cause::Shutdown) {
+        // An interruption has no output: what later runs are told of this one stands before it.
+        run.interim();
+    }
     let (output, usage, runtime) = run.parts();
     // Only who accepts steers knows which came too late: the machine fills it in.
     let pending_steer = None;
@@ -61,6 +65,7 @@ fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cau
         (Err(_), Some(Cause::Deadline)) => {
             failed("run_timeout", "The run took longer than --run-timeout allows.")
         }
+        (Err(_), Some(Cause::Store)) => failed("store_unavailable", UNSTORED),
         (Err(Ending::Failed { reason, message }), None) => failed(reason, &message),
         (Err(Ending::Stopped), None) => {
             failed("agent_error", "The agent stopped although nobody had asked it to.")
@@ -70,7 +75,12 @@ fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cau
 
 const INTERRUPTED: &str = "The server stopped while the run was working.";
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+const UNSTORED: &str = "The server could not store what the run said, so it ended the run. Free \
+                        some space on its disk, or see in its log what is wrong there, and submit \
+                        the run again.";
+
+/// What a thread that panicked said of it.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }

@@ -4,13 +4,13 @@ mod context;
 mod inbox;
 mod life;
 pub mod model;
-pub mod text;
 mod tool_agent;
 pub mod tools;
 
 pub use cancel::{Cancel, Cause};
 pub use context::Context;
 pub use inbox::Inbox;
+pub(crate) use life::panic_text;
 pub use life::{Job, live};
 pub use tool_agent::{Settings, ToolAgent};
 

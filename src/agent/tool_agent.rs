@@ -1,20 +1,20 @@
 //! The built-in agent: asks a model, does what it wants done, tells it what came of that, until
 //! the model has nothing more to do than answer.
+mod past;
 mod talk;
 
 use super::model::{Ask, Finish, Model, Piece, ToolCall, Turn};
-use super::text::shorten;
 use super::tools::Tools;
 use super::{Agent, Context, Ending};
 use crate::config::About;
-use crate::limits::{TOOL_ENTRY_BYTES_MAX, TURN_CALLS_MAX};
+use crate::limits::{OLD_RESULT_BYTES_MAX, TOOL_ENTRY_BYTES_MAX, TURN_CALLS_MAX};
+use crate::request::ERROR_MARK;
+use crate::text::shorten;
+use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 use talk::Talk;
-
-/// What a model is told before the result of a call that went wrong.
-pub(super) const ERROR_MARK: &str = "[tool error] ";
 
 /// What the built-in agent may do, and how far.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl ToolAgent {
     /// Carries out a turn's calls in their order. A call that cannot be carried out is told to
     /// the model as one that has gone wrong.
     fn calls(&self, run: &mut Context<'_>, talk: &mut Talk, turn: &Turn) -> Result<(), Ending> {
-        let cut = (turn.finish == Finish::Length).then(|| turn.calls.len() - 1);
+        let is_cut = turn.finish == Finish::Length;
         for (index, call) in turn.calls.iter().enumerate() {
             // Before anybody hears that the call begins: who then interrupts means the next.
             let is_skipped = run.is_interrupted();
@@ -120,7 +120,7 @@ impl ToolAgent {
             let started = Instant::now();
             let result = if is_skipped {
                 Err(SKIPPED.to_owned())
-            } else if Some(index) == cut {
+            } else if is_cut && index + 1 == turn.calls.len() {
                 Err(CUT.to_owned())
             } else if index >= TURN_CALLS_MAX {
                 Err(format!("Only {TURN_CALLS_MAX} calls are carried out in one turn. Repeat it."))
@@ -176,7 +176,7 @@ impl Agent for ToolAgent {
                 return Err(Ending::failed("content_filtered", FILTERED));
             }
             if turn.calls.is_empty() {
-                answered(run, &turn)?;
+                answered(run, &mut turn)?;
                 if number == turns_max || !run.has_steer() {
                     return Ok(());
                 }
@@ -211,8 +211,10 @@ impl Agent for ToolAgent {
 const FILTERED: &str = "The model's provider withheld the answer: its filter objects to the \
                         conversation. Ask in other words.";
 
+const CUT_OFF: &str = "\n\n[cut off: the model's limit on output tokens was reached]";
+
 /// Ends a run whose model has said its last turn.
-fn answered(run: &mut Context<'_>, turn: &Turn) -> Result<(), Ending> {
+fn answered(run: &mut Context<'_>, turn: &mut Turn) -> Result<(), Ending> {
     match turn.finish {
         Finish::Length if turn.text.trim().is_empty() => Err(Ending::failed(
             "max_tokens",
@@ -221,8 +223,18 @@ fn answered(run: &mut Context<'_>, turn: &Turn) -> Result<(), Ending> {
         )),
         // The reader of a cut text must be able to tell it from a whole one.
         Finish::Length => {
-            run.delta("\n\n[cut off: the model's limit on output tokens was reached]")
+            turn.text += CUT_OFF;
+            run.delta(CUT_OFF)
         }
         _ => Ok(()),
+    }
+}
+
+/// Arguments of a past call as servers take them, or what there is of them inside an object.
+fn as_object(arguments: &str) -> String {
+    match serde_json::from_str(arguments) {
+        Ok(Value::Object(_)) => arguments.to_owned(),
+        _ if arguments.trim().is_empty() => "{}".to_owned(),
+        _ => json!({ "not_an_object": shorten(arguments, OLD_RESULT_BYTES_MAX) }).to_string(),
     }
 }

@@ -1,13 +1,14 @@
 //! From arguments and variables to a command: a pure function, so that every refusal can be tested.
 use super::env::Env;
 use super::model::{self, Choice};
-use super::settings::{KEY, RUN, SERVE, Setting, Settings};
+use super::settings::{DB, KEY, RUN, SERVE, Setting, Settings};
 use super::suggest::nearest;
 use super::table::{self, SETTINGS};
 use super::usage::{UsageError, lexical, misplaced, misspelt, shown_arg, too_much, unlike};
 use super::value::{self, Given, Kind};
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub enum Command {
     Key(Box<Settings>),
     Serve(Box<Serve>),
     Run(Box<Run>),
+    Db(Box<Db>),
 }
 
 #[derive(Debug)]
@@ -36,6 +38,23 @@ pub struct Run {
     pub json: bool,
 }
 
+/// What is to be done with a server's file of runs.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "understood, and then refused"))]
+pub struct Db {
+    pub settings: Settings,
+    pub act: Act,
+    /// The file, or a state directory with one; `None` means the state directory.
+    pub place: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    Check,
+    /// To this file, or to standard output.
+    Export(Option<PathBuf>),
+}
+
 /// Where a run works.
 #[derive(Debug, PartialEq)]
 pub enum Place {
@@ -51,6 +70,7 @@ pub enum Topic {
     Serve,
     Run,
     Key,
+    Db,
     Version,
 }
 
@@ -59,6 +79,7 @@ pub const COMMANDS: &[(&str, Topic)] = &[
     ("run", Topic::Run),
     ("serve", Topic::Serve),
     ("key", Topic::Key),
+    ("db", Topic::Db),
     ("version", Topic::Version),
 ];
 
@@ -73,7 +94,17 @@ impl Topic {
             Topic::Serve => SERVE,
             Topic::Run => RUN,
             Topic::Key => KEY,
+            Topic::Db => DB,
             Topic::All | Topic::Version => 0,
+        }
+    }
+
+    /// How many words without dashes it takes.
+    fn plain_max(self) -> usize {
+        match self {
+            Topic::Run => 1,
+            Topic::Db => 2,
+            _ => 0,
         }
     }
 }
@@ -111,7 +142,7 @@ fn topic(name: &str) -> Result<Topic, UsageError> {
     let meant = match nearest(name, COMMANDS.iter().map(|(known, _)| *known)) {
         Some(known) => format!(" Did you mean `runwire {known}`?"),
         None if name.contains(' ') => format!(" Did you mean `runwire run \"{name}\"`?"),
-        None => " There are run, serve, key and version.".to_owned(),
+        None => " There are run, serve, key, db and version.".to_owned(),
     };
     Err(UsageError { message: format!("There is no command `{name}`.{meant}"), topic: Topic::All })
 }
@@ -128,7 +159,9 @@ fn help(parser: &mut Parser) -> Result<Command, UsageError> {
 struct Words {
     settings: Vec<(&'static Setting, OsString)>,
     server: Option<OsString>,
-    text: Option<OsString>,
+    /// What is neither a flag nor a flag's value.
+    plain: Vec<OsString>,
+    output: Option<OsString>,
     json: bool,
     help: bool,
 }
@@ -144,6 +177,9 @@ impl Words {
                 Arg::Long("server") if is_run => {
                     words.server = Some(value_of("server", &value::SERVER_URL, parser, topic)?);
                 }
+                Arg::Long("output") if topic == Topic::Db => {
+                    words.output = Some(value_of("output", &value::FILE, parser, topic)?);
+                }
                 Arg::Long(name) => {
                     let setting = known(name, topic)?;
                     let given = match setting.is_switch() {
@@ -152,7 +188,7 @@ impl Words {
                     };
                     words.settings.push((setting, given));
                 }
-                Arg::Value(text) if is_run && words.text.is_none() => words.text = Some(text),
+                Arg::Value(word) if words.plain.len() < topic.plain_max() => words.plain.push(word),
                 arg => return Err(UsageError { message: too_much(&arg, topic), topic }),
             }
         }
@@ -175,6 +211,7 @@ impl Words {
             Topic::All => Ok(Command::Help(Topic::All)),
             Topic::Version => Ok(Command::Version),
             Topic::Key => Ok(Command::Key(Box::new(settings))),
+            Topic::Db => self.into_db(settings),
             Topic::Serve => {
                 let model = model::choose(&settings, env)?;
                 Ok(Command::Serve(Box::new(Serve { settings, model })))
@@ -186,9 +223,28 @@ impl Words {
         }
     }
 
+    fn into_db(self, settings: Settings) -> Result<Command, String> {
+        let mut plain = self.plain.into_iter();
+        let output = self.output.map(PathBuf::from);
+        let act = match (plain.next().as_deref().and_then(OsStr::to_str), output) {
+            (Some("check"), Some(_)) => {
+                return Err("--output belongs to `runwire db export`.".to_owned());
+            }
+            (Some("check"), None) => Act::Check,
+            (Some("export"), output) => Act::Export(output),
+            (word, _) => return Err(no_act(word)),
+        };
+        let place = plain.next().map(PathBuf::from);
+        if place.is_some() && self.settings.iter().any(|(given, _)| given.name == "state") {
+            return Err("Name the file or give --state, not both.".to_owned());
+        }
+        Ok(Command::Db(Box::new(Db { settings, act, place })))
+    }
+
     fn into_run(self, settings: Settings, place: Place) -> Result<Command, String> {
-        let stdin = self.text.as_deref() == Some(OsStr::new("-"));
-        let text = match self.text.filter(|_| !stdin) {
+        let text = self.plain.into_iter().next();
+        let stdin = text.as_deref() == Some(OsStr::new("-"));
+        let text = match text.filter(|_| !stdin) {
             Some(text) => Some(given_text(&text)?),
             None => None,
         };
@@ -227,6 +283,18 @@ impl Words {
     }
 }
 
+fn no_act(word: Option<&str>) -> String {
+    match word.map(|word| (word, nearest(word, ["check", "export"]))) {
+        None => "Say what is to be done: `runwire db check` or `runwire db export`.".to_owned(),
+        Some((word, Some(near))) => {
+            format!("There is no `runwire db {word}`. Did you mean `runwire db {near}`?")
+        }
+        Some((word, None)) => {
+            format!("There is no `runwire db {word}`. There are check and export.")
+        }
+    }
+}
+
 fn given_text(text: &OsStr) -> Result<String, String> {
     match text.to_str() {
         None => Err("TEXT is not valid UTF-8.".to_owned()),
@@ -254,7 +322,11 @@ fn known(name: &str, topic: Topic) -> Result<&'static Setting, UsageError> {
     if let Some(setting) = table::find(name) {
         return if mine(&setting) { Ok(setting) } else { Err(misplaced(setting, topic)) };
     }
-    let own = if topic == Topic::Run { &["json", "server", "help"][..] } else { &["help"] };
+    let own = match topic {
+        Topic::Run => &["json", "server", "help"][..],
+        Topic::Db => &["output", "help"],
+        _ => &["help"],
+    };
     let names = SETTINGS.iter().filter(mine).map(|setting| setting.name).chain(own.iter().copied());
     let meant = nearest(name, names).map(|near| format!(" Did you mean --{near}?"));
     let message = format!("There is no option --{name}.{}", meant.unwrap_or_default());

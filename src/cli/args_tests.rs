@@ -60,7 +60,7 @@ fn the_defaults_of_the_table_are_the_defaults_of_the_program() {
 
 #[test]
 fn help_on_a_command_names_each_of_its_settings_and_no_other() {
-    for topic in [Topic::Serve, Topic::Run, Topic::Key] {
+    for topic in [Topic::Serve, Topic::Run, Topic::Key, Topic::Db] {
         let text = help::text(topic);
         for setting in SETTINGS {
             let is_mine = setting.commands & topic.bit() != 0;
@@ -74,7 +74,7 @@ fn help_on_a_command_names_each_of_its_settings_and_no_other() {
 
 #[test]
 fn no_line_of_help_is_wider_than_a_terminal() {
-    for topic in [Topic::All, Topic::Serve, Topic::Run, Topic::Key, Topic::Version] {
+    for topic in [Topic::All, Topic::Serve, Topic::Run, Topic::Key, Topic::Db, Topic::Version] {
         for line in help::text(topic).lines() {
             assert!(line.chars().count() <= 90, "{line}");
         }
@@ -145,7 +145,7 @@ fn a_bad_value_is_refused_with_its_source_what_came_and_an_example() {
         ("max-body", "99999999999999G"),
         ("head-timeout", "0"),
         ("body-timeout", "soon"),
-        ("idle-timeout", "1d"),
+        ("idle-timeout", "1w"),
         ("keepalive", "ms"),
         ("drain", "-1s"),
         ("max-runs", "0"),
@@ -165,6 +165,11 @@ fn a_bad_value_is_refused_with_its_source_what_came_and_an_example() {
         ("max-turns", "0"),
         ("log", "trace"),
         ("log", "loud"),
+        ("store", "runs.db"),
+        ("retain", "0"),
+        ("retain", "none"),
+        ("retain-runs", "0"),
+        ("retain-bytes", "forever"),
     ] {
         let setting = SETTINGS.iter().find(|setting| setting.name == name);
         let setting = setting.unwrap_or_else(|| panic!("there is no --{name}"));

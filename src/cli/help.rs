@@ -12,6 +12,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Run => (RUN, RUN_END),
         Topic::Serve => (SERVE, SERVE_END),
         Topic::Key => (KEY, ""),
+        Topic::Db => (DB, DB_END),
     };
     let rows: String =
         SETTINGS.iter().filter(|row| row.commands & topic.bit() != 0).map(row_of).collect();
@@ -41,6 +42,7 @@ Usage:
   runwire run \"TEXT\"    Let an agent work on TEXT here and watch it
   runwire serve         Serve the runs API (POST /v1/runs, events over SSE)
   runwire key           Print the server's key
+  runwire db check      Check the server's file of runs; `db export` saves it as JSON
   runwire version       Print the version
   runwire COMMAND --help    Say more about one command, with all its settings
 
@@ -95,13 +97,16 @@ Usage: runwire serve [SETTINGS]
 
 Serves the runs API. The first start makes a key and prints it once; `runwire key`
 shows it again. The agent works in a directory of its own inside the state
-directory unless --workspace names another. On Linux its commands are confined;
-warnings at the start say what this kernel cannot enforce. SIGTERM or Ctrl-C: no
-new runs, working ones get --drain to finish; a second signal leaves at once.
+directory unless --workspace names another. Runs are kept in a file of the state
+directory: whatever a client was shown is stored and outlives the server. On Linux
+commands are confined; warnings at the start say what this kernel cannot enforce.
+SIGTERM or Ctrl-C: no new runs, working ones get --drain to finish, waiting ones
+wait for the next start; a second signal leaves at once.
 
 Examples:
   runwire serve
   runwire serve --port 9000 --workspace . --model gpt-5-mini
+  runwire serve --retain 30d --retain-bytes 2G
   RUNWIRE_KEY=$(openssl rand -hex 32) runwire serve --host 0.0.0.0
 ";
 
@@ -115,4 +120,30 @@ Usage: runwire key [SETTINGS]
 
 Prints the key clients must show, and makes it if there is none yet:
   curl -H \"Authorization: Bearer $(runwire key)\" http://127.0.0.1:8642/v1/models
+";
+
+const DB: &str = "\
+Usage: runwire db check  [FILE] [--state DIR]
+       runwire db export [FILE] [--state DIR] [--output FILE]
+
+Looks into the file of runs of a server: the one of the state directory, or FILE (a
+copy of it, or another state directory). Neither writes to it, and a server may be at
+work on it meanwhile.
+
+check reads all of it, says what is wrong, and ends with 0 if nothing is.
+export writes every run with its request, its outcome and its events as one line of
+JSON, oldest first; of a damaged file, whatever can be read.
+
+  --output FILE
+      Write the export to a new file, which only you may read, instead of standard
+      output.
+
+Examples:
+  runwire db check
+  runwire db export | grep run_0123456789abcdef0123456789abcdef
+  runwire db export damaged.db --output saved.jsonl
+";
+
+const DB_END: &str = "
+Exit codes: 0 all is well, 1 damaged or unreadable, 2 wrong usage.
 ";

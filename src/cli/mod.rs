@@ -4,6 +4,8 @@ mod args;
 mod args_tests;
 #[cfg(feature = "llm")]
 mod client;
+#[cfg(feature = "sqlite")]
+mod db;
 mod env;
 mod follow;
 mod help;
@@ -27,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod state_tests;
 mod step;
+mod store;
 mod suggest;
 mod table;
 mod usage;
@@ -34,6 +37,8 @@ mod value;
 mod watch;
 
 use args::{Command, Place, Run};
+#[cfg(feature = "sqlite")]
+use db::look_into;
 use env::Env;
 use settings::Settings;
 use state::State;
@@ -60,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Version => Ok(print(concat!("runwire ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Key(settings) => start(&settings).and_then(|()| key(&settings, &env)),
         Command::Serve(serve) => start(&serve.settings).and_then(|()| serve::serve(*serve, &env)),
+        Command::Db(db) => start(&db.settings).and_then(|()| look_into(&db, &env)),
         Command::Run(run) => {
             let text = match run_text(&run) {
                 Ok(text) => text,
@@ -128,6 +134,11 @@ fn there(
 #[cfg(not(feature = "llm"))]
 fn there(_: &str, _: &Settings, _: &str, _: &Env, _: Watch) -> Result<u8, String> {
     Err("This runwire is built without an HTTP client: build it with the feature `llm`.".to_owned())
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn look_into(_: &args::Db, _: &Env) -> Result<u8, String> {
+    Err("This runwire is built without SQLite: build it with the feature `sqlite`.".to_owned())
 }
 
 const NO_TEXT: &str = "There is no TEXT: say what is to be done, as in `runwire run \"list files in \

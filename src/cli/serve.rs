@@ -2,9 +2,11 @@
 use super::args::Serve;
 use super::env::Env;
 use super::model::Choice;
+use super::settings::{Settings, StoreKind};
 use super::state::State;
-use super::{setup, signals};
-use runwire::config::Config;
+use super::{setup, signals, store};
+use runwire::config::{Config, Retain};
+use runwire::record::Fault;
 use runwire::{Agent, Server};
 use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,6 +29,9 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
         Some(workspace) => workspace.clone(),
         None => state.as_ref().map_err(String::clone)?.workspace()?,
     };
+    let kept = store::open(settings.store, state.as_ref().map_err(String::clone))?;
+    warnings.extend(kept.notes);
+    warnings.extend(without_effect(&settings));
     let agent = setup::agent(&settings, &model, workspace.clone(), state.as_ref().ok())?;
     config.secrets.extend(model.api_key().map(str::to_owned));
     warnings.extend(agent.about().warnings);
@@ -34,9 +39,13 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
     warnings.extend(beyond_loopback(&config));
     #[cfg(feature = "sys")]
     raise_descriptors();
+    #[cfg(feature = "sqlite")]
+    signals::outlive_file_limit()
+        .map_err(|error| format!("Could not watch for signals: {error}."))?;
     let asked = config.addr;
     let drain = config.drain;
-    let server = Server::bind(config, agent).map_err(|error| cannot_listen(asked, &error))?;
+    let server = Server::with_store(config, agent, kept.store);
+    let server = server.map_err(|error| cannot_start(asked, &error))?;
     let addr = server.local_addr().map_err(|error| format!("Could not listen: {error}."))?;
     let handle = server.handle();
     let mut notes = [
@@ -54,10 +63,11 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
         key,
         model: &model,
         workspace: &workspace.display().to_string(),
+        store: &kept.place,
         warnings: &warnings,
-        program: &setup::program(&settings),
+        key_command: &setup::key_command(&settings),
     }));
-    server.run().map_err(|error| format!("The server failed: {error}."))?;
+    server.run().map_err(|error| failed(&error))?;
     Ok(0)
 }
 
@@ -75,24 +85,24 @@ struct Greeting<'a> {
     key: KeyNote,
     model: &'a Choice,
     workspace: &'a str,
+    store: &'a str,
     warnings: &'a [String],
-    /// How this program is called, with what finds the same state directory.
-    program: &'a str,
+    key_command: &'a str,
 }
 
 fn greeting(it: &Greeting<'_>) -> String {
     let url = format!("http://{}", reachable(it.addr));
-    let program = it.program;
+    let key_command = it.key_command;
     let (key, bearer) = match &it.key {
         KeyNote::New(key) => (
             format!(
-                "{url}/#key={key}\n           (shown this once; `{program} key` prints it again)"
+                "{url}/#key={key}\n           (shown this once; `{key_command}` prints it again)"
             ),
-            format!("$({program} key)"),
+            format!("$({key_command})"),
         ),
         KeyNote::Kept => (
-            format!("the one made earlier; `{program} key` prints it"),
-            format!("$({program} key)"),
+            format!("the one made earlier; `{key_command}` prints it"),
+            format!("$({key_command})"),
         ),
         KeyNote::Given => {
             ("the one given by --key or variable".to_owned(), "PUT_IT_HERE".to_owned())
@@ -105,6 +115,7 @@ fn greeting(it: &Greeting<'_>) -> String {
          Key:       {key}\n\
          Model:     {model}\n\
          Workspace: {workspace}\n\
+         Store:     {store}\n\
          {warnings}\
          Try, in another terminal:\n  \
            KEY={bearer}\n  \
@@ -115,6 +126,7 @@ fn greeting(it: &Greeting<'_>) -> String {
         version = env!("CARGO_PKG_VERSION"),
         model = it.model,
         workspace = it.workspace,
+        store = it.store,
     )
 }
 
@@ -150,7 +162,19 @@ fn beyond_loopback(config: &Config) -> Option<String> {
     })
 }
 
-fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
+fn without_effect(settings: &Settings) -> Option<String> {
+    let is_given = settings.config.retain != Retain::default();
+    (is_given && settings.store == StoreKind::Memory).then(|| {
+        "--retain, --retain-runs and --retain-bytes have no effect with --store memory: a finished \
+         run that nobody reads is kept for --orphan-ttl"
+            .to_owned()
+    })
+}
+
+fn cannot_start(addr: SocketAddr, error: &io::Error) -> String {
+    if let Some(fault) = fault_in(error) {
+        return store::told(fault);
+    }
     let advice = match error.kind() {
         ErrorKind::AddrInUse => {
             "something listens there already, perhaps another runwire. Choose another port with \
@@ -165,6 +189,19 @@ fn cannot_listen(addr: SocketAddr, error: &io::Error) -> String {
         _ => return format!("Could not listen on {addr}: {error}."),
     };
     format!("Could not listen on {addr}: {advice}")
+}
+
+fn failed(error: &io::Error) -> String {
+    match fault_in(error) {
+        Some(fault) => {
+            format!("Not all that was said at the end is stored: {}", store::told(fault))
+        }
+        None => format!("The server failed: {error}."),
+    }
+}
+
+fn fault_in(error: &io::Error) -> Option<&Fault> {
+    error.get_ref()?.downcast_ref()
 }
 
 fn say(text: &str) {

@@ -22,6 +22,7 @@ pub struct Settings {
     pub context_tokens: usize,
     pub max_turns: usize,
     pub state: Option<PathBuf>,
+    pub store: StoreKind,
     pub log: log::LevelFilter,
     /// What an operator should hear of before anything starts.
     pub warnings: Vec<String>,
@@ -43,8 +44,28 @@ impl Default for Settings {
             context_tokens: 32_768,
             max_turns: 50,
             state: None,
+            store: StoreKind::DEFAULT,
             log: log::LevelFilter::Warn,
             warnings: Vec::new(),
+        }
+    }
+}
+
+/// Where the server keeps its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    Sqlite,
+    Memory,
+}
+
+impl StoreKind {
+    pub const DEFAULT: StoreKind =
+        if cfg!(feature = "sqlite") { StoreKind::Sqlite } else { StoreKind::Memory };
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            StoreKind::Sqlite => "sqlite",
+            StoreKind::Memory => "memory",
         }
     }
 }
@@ -69,6 +90,7 @@ pub struct Setting {
 pub const SERVE: u8 = 1;
 pub const RUN: u8 = 2;
 pub const KEY: u8 = 4;
+pub const DB: u8 = 8;
 
 impl Setting {
     pub fn variable(&self) -> String {

@@ -63,12 +63,12 @@ pub fn secrets(settings: &Settings, model: &Choice, env: &Env) -> Secrets {
     Secrets::new([kept, given, model.api_key().map(str::to_owned)].into_iter().flatten())
 }
 
-/// How to call this program again with the same state directory, as a shell would have it.
-pub fn program(settings: &Settings) -> String {
+/// How this program prints the key that lies in the same state directory, as a shell would have it.
+pub fn key_command(settings: &Settings) -> String {
     let name = std::env::args().next().unwrap_or_else(|| "runwire".to_owned());
     let state = settings.state.as_ref().map(|dir| dir.display().to_string());
     let state = state.map(|dir| format!(" --state {}", quoted(&dir))).unwrap_or_default();
-    quoted(&name) + &state
+    format!("{} key{state}", quoted(&name))
 }
 
 fn quoted(word: &str) -> String {

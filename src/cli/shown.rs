@@ -28,6 +28,12 @@ pub fn duration(seconds: f64) -> String {
     text
 }
 
+/// A count of things: `1 run`, `2 runs`.
+#[cfg(feature = "sqlite")]
+pub fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `text` on one line.
 pub fn one_line(text: &str) -> String {
     clean(text).replace(['\n', '\t'], " ")

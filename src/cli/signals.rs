@@ -19,6 +19,14 @@ pub fn watch(patience: usize, mut heed: impl FnMut() + Send + 'static) -> io::Re
     Ok(())
 }
 
+/// Has a write beyond the limit on a file's size fail, as on a full disk, instead of ending the
+/// process.
+#[cfg(feature = "sqlite")]
+pub fn outlive_file_limit() -> io::Result<()> {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    signal_hook::flag::register(signal, std::sync::Arc::default()).map(drop)
+}
+
 fn quit(signal: i32) -> ! {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {

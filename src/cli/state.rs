@@ -52,6 +52,18 @@ impl State {
         self.dir.join("key")
     }
 
+    /// Where the server keeps its runs.
+    #[cfg(feature = "sqlite")]
+    pub fn runs_file(&self) -> PathBuf {
+        self.dir.join("runs.db")
+    }
+
+    /// Makes the directory if it is missing.
+    #[cfg(feature = "sqlite")]
+    pub fn make(&self) -> Result<(), String> {
+        make_dir(&self.dir)
+    }
+
     /// The directory the server's agent works in, made if it is missing.
     pub fn workspace(&self) -> Result<PathBuf, String> {
         let workspace = self.dir.join("workspace");

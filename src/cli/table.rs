@@ -1,9 +1,10 @@
 //! The table of settings, from which flags, variables, help and error messages are made.
-use super::settings::{KEY, RUN, SERVE, Setting};
+use super::settings::{DB, KEY, RUN, SERVE, Setting, StoreKind};
 use super::value;
 
 const WORK: u8 = SERVE | RUN;
-const ALL: u8 = SERVE | RUN | KEY;
+const CLIENTS: u8 = SERVE | RUN | KEY;
+const ALL: u8 = CLIENTS | DB;
 
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
@@ -41,7 +42,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: &value::KEY,
         default: "(the one kept in the state directory)",
         help: "Bearer key of the server. A flag shows in `ps`: better set the variable.",
-        commands: ALL,
+        commands: CLIENTS,
         put: |s, v| set(&mut s.config.key, v.key().map(Some)),
     },
     Setting {
@@ -148,7 +149,7 @@ pub static SETTINGS: &[Setting] = &[
         also: None,
         kind: &value::TIME,
         default: "1h",
-        help: "Time a finished run that nobody reads is kept.",
+        help: "Time a finished run that nobody reads is kept; with --store sqlite, in memory.",
         commands: SERVE,
         put: |s, v| set(&mut s.config.orphan_ttl, v.time()),
     },
@@ -265,9 +266,45 @@ pub static SETTINGS: &[Setting] = &[
         also: None,
         kind: &value::DIR,
         default: "($XDG_STATE_HOME/runwire, else ~/.local/state/runwire)",
-        help: "State directory: holds the key and the server's workspace.",
+        help: "State directory: holds the key, the stored runs and the server's workspace.",
         commands: ALL,
         put: |s, v| set(&mut s.state, v.path().map(Some)),
+    },
+    Setting {
+        name: "store",
+        also: None,
+        kind: &value::STORE,
+        default: StoreKind::DEFAULT.name(),
+        help: "Where runs are kept: sqlite (STATE/runs.db, outlives the server) or memory.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.store, v.store()),
+    },
+    Setting {
+        name: "retain",
+        also: None,
+        kind: &value::AGE,
+        default: "forever",
+        help: "How long after its end a run is kept in the store.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.retain.age, v.age()),
+    },
+    Setting {
+        name: "retain-runs",
+        also: None,
+        kind: &value::RUNS_OR_ALL,
+        default: "all",
+        help: "How many finished runs are kept in the store; then the oldest go.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.retain.runs, v.or_all(|v| v.count(1..=u64::MAX))),
+    },
+    Setting {
+        name: "retain-bytes",
+        also: None,
+        kind: &value::SIZE_OR_ALL,
+        default: "all",
+        help: "How large the store may become; then the oldest finished runs go.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.retain.bytes, v.or_all(|v| v.size())),
     },
     Setting {
         name: "log",

@@ -1,4 +1,5 @@
 //! What people type for a setting, and how each kind of it is read.
+use super::settings::StoreKind;
 use runwire::config::OnOrphan;
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,16 +34,23 @@ pub const ORIGINS: Kind =
 pub const HOSTS: Kind =
     kind("NAMES", "host names without port, commas between them, such as agent.example.com");
 pub const SIZE: Kind = kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 10M");
-pub const TIME: Kind = kind("TIME", "a time above zero in ms, s, m or h, such as 10s or 5m");
-pub const GRACE: Kind = kind("TIME", "a time in ms, s, m or h, such as 10s, or 0");
+pub const TIME: Kind = kind("TIME", "a time above zero in ms, s, m, h or d, such as 10s or 5m");
+pub const GRACE: Kind = kind("TIME", "a time in ms, s, m, h or d, such as 10s, or 0");
 pub const TIME_OR_NONE: Kind =
-    kind("TIME", "a time above zero in ms, s, m or h, such as 10s or 5m, or none");
+    kind("TIME", "a time above zero in ms, s, m, h or d, such as 10s or 5m, or none");
+pub const AGE: Kind =
+    kind("TIME", "a time above zero in ms, s, m, h or d, such as 12h or 30d, or forever");
 pub const RUNS: Kind = kind("COUNT", "a number from 1 to 10000, such as 64");
+pub const RUNS_OR_ALL: Kind = kind("COUNT", "a number from 1 on, such as 10000, or all");
+pub const SIZE_OR_ALL: Kind =
+    kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 2G, or all");
 pub const QUEUE: Kind = kind("COUNT", "a number from 0 to 1000000, such as 1024");
 pub const TURNS: Kind = kind("COUNT", "a number from 1 to 10000, such as 50");
 pub const TOKENS: Kind = kind("COUNT", "a number from 256 to 100000000, such as 32768");
 pub const ORPHAN: Kind = kind("WHAT", "keep or cancel");
+pub const STORE: Kind = kind("WHERE", "sqlite or memory");
 pub const DIR: Kind = kind("DIR", "a directory, such as ./work");
+pub const FILE: Kind = kind("FILE", "a file to write, such as ./runs.jsonl");
 pub const SWITCH: Kind = kind("", "true or false");
 pub const ON_OFF: Kind = kind("WHAT", "on or off");
 pub const ALLOW_DENY: Kind = kind("WHAT", "allow or deny");
@@ -111,6 +119,7 @@ impl Given<'_> {
             "" | "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return None,
         };
         number(digits)?.checked_mul(unit_ms).map(Duration::from_millis)
@@ -123,6 +132,16 @@ impl Given<'_> {
     /// `Some(None)` for the word "none".
     pub fn time_or_none(&self) -> Option<Option<Duration>> {
         if self.0 == "none" { Some(None) } else { self.time().map(Some) }
+    }
+
+    /// `Some(None)` for the word "forever".
+    pub fn age(&self) -> Option<Option<Duration>> {
+        if self.0 == "forever" { Some(None) } else { self.time().map(Some) }
+    }
+
+    /// `Some(None)` for the word "all".
+    pub fn or_all(&self, read: impl FnOnce(&Self) -> Option<usize>) -> Option<Option<u64>> {
+        if self.0 == "all" { Some(None) } else { Some(Some(read(self)? as u64)) }
     }
 
     pub fn switch(&self) -> Option<bool> {
@@ -147,6 +166,11 @@ impl Given<'_> {
             "cancel" => Some(OnOrphan::Cancel),
             _ => None,
         }
+    }
+
+    pub fn store(&self) -> Option<StoreKind> {
+        let kinds = [StoreKind::Sqlite, StoreKind::Memory];
+        kinds.into_iter().find(|kind| self.0 == kind.name())
     }
 
     pub fn level(&self) -> Option<log::LevelFilter> {

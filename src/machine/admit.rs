@@ -13,6 +13,7 @@ pub struct Admitted {
     /// The body, if there is one, is JSON.
     pub is_json: bool,
     pub manner: Manner,
+    pub query: Option<Box<str>>,
     pub cursor: Option<Box<str>>,
     pub idempotency_key: Option<Box<str>>,
     pub session_key: Option<Box<str>>,
@@ -93,6 +94,7 @@ pub fn admit(
         method: head.method,
         is_json,
         manner,
+        query: head.query.map(Box::from),
         cursor: cursor.map(Box::from),
         idempotency_key: head.idempotency_key.map(Box::from),
         session_key: head.session_key.map(Box::from),

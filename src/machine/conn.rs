@@ -1,7 +1,9 @@
 //! One connection: what it has received, what it owes, and what it waits for.
 use super::admit::{Admitted, Manner};
+use super::waiting::Found;
 use crate::id::RunKey;
 use crate::limits::{BODY_PACE_BYTES, INBOX_BYTES_MAX, OUTBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
+use crate::record::Query;
 use crate::time::Tick;
 use crate::wire::Reject;
 use crate::wire::body::Dechunker;
@@ -43,6 +45,8 @@ pub enum Phase {
     },
     /// A head was accepted; its body is coming.
     Body(Box<Body>),
+    /// A whole request has come that needs something from the store before it can be answered.
+    Waiting(Box<Waiting>),
     Stream(Stream),
     /// Nothing more will be answered; close when the outbox is empty.
     Closing,
@@ -58,12 +62,41 @@ pub struct Stream {
     pub run: RunKey,
     /// The place in the log of the next byte to send.
     pub at: u64,
+    /// Set while what comes next is not in memory; `at` means nothing then.
+    pub behind: Option<Behind>,
     /// This connection's place in the run's list of subscribers.
     pub index: u32,
     /// False for HTTP/1.0, which gets bare frames through the outbox.
     pub chunked: bool,
     /// The connection closes after this response.
     pub close: bool,
+}
+
+/// A subscriber that is told from the store.
+#[derive(Debug)]
+pub struct Behind {
+    /// The next event to be told.
+    pub next_seq: u64,
+    /// The store has been asked for it.
+    pub is_asking: bool,
+}
+
+/// A request, and what it waits for.
+#[derive(Debug)]
+pub struct Waiting {
+    pub admitted: Admitted,
+    pub awaits: Awaits,
+}
+
+#[derive(Debug)]
+pub enum Awaits {
+    /// An answer from the store; then it is carried out anew, with all that was found. `since` is
+    /// how many runs had left memory when the store was asked.
+    Answer { query: Query, since: u64, body: Box<[u8]>, found: Found },
+    /// The store has this run, which is the one that was asked for before if it is `replayed`.
+    Creation { run: RunKey, replayed: bool },
+    /// The store has deleted it.
+    Deletion,
 }
 
 #[derive(Debug)]
@@ -121,6 +154,10 @@ impl Body {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    pub fn into_parts(self) -> (Admitted, Vec<u8>) {
+        (self.admitted, self.bytes)
+    }
 }
 
 const NEVER: Tick = Tick(u64::MAX);
@@ -172,6 +209,7 @@ impl Conn {
     pub fn manner(&self) -> Manner {
         match &self.phase {
             Phase::Body(body) => Manner { close: true, ..body.admitted.manner.clone() },
+            Phase::Waiting(it) => Manner { close: true, ..it.admitted.manner.clone() },
             _ => Manner::unknown(),
         }
     }

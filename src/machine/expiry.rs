@@ -1,11 +1,16 @@
 //! What becomes of runs in time: cancelled when they are late or alone, forgotten when nobody asks.
-use super::run::{Run, Status};
-use super::{Machine, Timer};
+use super::run::Run;
+use super::{Machine, Output, Timer};
 use crate::config::OnOrphan;
 use crate::event::Cause;
-use crate::id::RunKey;
-use crate::limits::{FINISHED_BYTES_MAX, IDEMPOTENCY_TTL_MS};
+use crate::id::{RunKey, RunNo};
+use crate::limits::{
+    FINISHED_BYTES_MAX, FINISHED_CACHE_BYTES_MAX, IDEMPOTENCY_TTL_MS, PRUNE_EVERY_MS,
+    PRUNE_PAUSE_MS,
+};
+use crate::record::{Fault, Pruned, Status, Write};
 use crate::time::Tick;
+use std::collections::BTreeSet;
 
 /// Keys of forgotten runs that are not worth a clean-up.
 const FINISHED_STALE_MIN: usize = 64;
@@ -28,7 +33,7 @@ impl Machine {
         if run.status.is_finished() {
             return orphan;
         }
-        if run.status != Status::Running {
+        if run.status != Status::Running || run.request.is_some() {
             return None;
         }
         let timeout = self.config.run_timeout.map(|limit| run.started.after_duration(limit));
@@ -38,8 +43,10 @@ impl Machine {
 
     fn orphan_due(&self, run: &Run) -> Tick {
         let due = run.touched.after_duration(self.config.orphan_ttl);
-        match run.idempotency_key {
-            Some(_) if run.status.is_finished() => due.max(run.touched.after(IDEMPOTENCY_TTL_MS)),
+        match run.record.idempotency {
+            Some(_) if run.status.is_finished() && !self.keep.is_durable => {
+                due.max(run.touched.after(IDEMPOTENCY_TTL_MS))
+            }
             _ => due,
         }
     }
@@ -64,29 +71,45 @@ impl Machine {
         }
     }
 
-    /// Record and history together.
+    /// Takes a finished run out of memory, and thereby out of a store that is memory too.
     fn forget(&mut self, key: RunKey) {
-        let Some(run) = self.runs.table.remove(key) else { return };
-        assert!(run.subscribers.is_empty() && run.status.is_finished());
-        self.runs.by_id.remove(&run.id());
-        self.runs.finished_bytes -= run.bytes();
-        if let Some(key) = &run.idempotency_key {
-            self.runs.by_idempotency_key.remove(key);
+        if let Some(run) = self.forget_run(key)
+            && !self.keep.is_durable
+        {
+            self.keep.write(Write::Delete { no: run.record.no }, None);
         }
+    }
+
+    fn forget_run(&mut self, key: RunKey) -> Option<Run> {
+        let run = self.runs.remove(key)?;
+        assert!(run.subscribers.is_empty() && run.status.is_finished());
+        self.runs.finished_bytes -= run.bytes();
+        self.left.note(&run);
         let super::runs::Runs { table, finished, .. } = &mut self.runs;
         if finished.len() > 2 * table.len() + FINISHED_STALE_MIN {
             finished.retain(|key| table.get(*key).is_some());
         }
+        Some(run)
+    }
+
+    /// The store has deleted this run: whoever reads it is sent away.
+    pub(super) fn forget_deleted(&mut self, key: RunKey) {
+        let Some(run) = self.runs.get(key).filter(|run| run.status.is_finished()) else { return };
+        run.subscribers.clone().into_iter().for_each(|id| self.close(id));
+        self.forget_run(key);
     }
 
     /// Forgets the longest finished runs that nobody reads, until the rest fits.
     pub(super) fn forget_for_room(&mut self) {
+        let bytes_max =
+            if self.keep.is_durable { FINISHED_CACHE_BYTES_MAX } else { FINISHED_BYTES_MAX };
         let mut looked_at = 0;
-        while self.runs.finished_bytes > FINISHED_BYTES_MAX && looked_at < self.runs.finished.len()
-        {
+        while self.runs.finished_bytes > bytes_max && looked_at < self.runs.finished.len() {
             let Some(key) = self.runs.finished.pop_front() else { return };
             match self.runs.get(key) {
-                Some(run) if run.subscribers.is_empty() && !run.listed => self.forget(key),
+                Some(run) if run.subscribers.is_empty() && !run.listed && !self.is_awaited(key) => {
+                    self.forget(key);
+                }
                 Some(_) => {
                     self.runs.finished.push_back(key);
                     looked_at += 1;
@@ -94,5 +117,32 @@ impl Machine {
                 None => {}
             }
         }
+    }
+
+    /// True while a client waits to be told of the run.
+    fn is_awaited(&self, key: RunKey) -> bool {
+        self.keep.is_creating(key)
+    }
+
+    /// Has the store cleaned up: what need not be retained goes, and what is left of what was
+    /// deleted.
+    pub(super) fn prune(&mut self) {
+        if self.keep.is_durable && !self.is_draining() {
+            let retain = self.config.retain;
+            self.outputs.push_back(Output::Prune { retain, now: self.now.wall });
+        }
+    }
+
+    /// The store has come this far with that. What it could not do it is asked to do again.
+    pub(super) fn pruned(&mut self, pruned: Result<Pruned, Fault>) {
+        let pruned = pruned.unwrap_or_default();
+        if !pruned.gone.is_empty() {
+            let gone: BTreeSet<RunNo> = pruned.gone.into_iter().collect();
+            let runs = self.runs.table.iter().filter(|(_, run)| gone.contains(&run.record.no));
+            let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();
+            runs.into_iter().for_each(|run| self.forget_deleted(run));
+        }
+        let pause = if pruned.more { PRUNE_PAUSE_MS } else { PRUNE_EVERY_MS };
+        self.wheel.insert(self.now.tick.after(pause), Timer::Prune);
     }
 }

@@ -1,8 +1,9 @@
 //! The whole machine by operation sequences: each byte of the input decides what happens next.
-use super::{Input, Machine, Output};
+use super::{Input, Machine, Output, Shelf};
 use crate::config::{About, Config, OnOrphan};
 use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
-use crate::id::{ConnId, RunKey};
+use crate::id::{ConnId, RunKey, RunNo};
+use crate::record::{Answer, Batch, EventsPage, History, Query, Write};
 use crate::request::Steer;
 use crate::time::{Now, Tick, Wall};
 use crate::wire::body::Dechunker;
@@ -30,6 +31,7 @@ pub fn fuzz(bytes: &[u8]) {
 
 struct World {
     machine: Machine,
+    store: Lines,
     now: Now,
     conns: BTreeMap<ConnId, Peer>,
     agents: BTreeMap<RunKey, Worker>,
@@ -43,6 +45,34 @@ struct Worker {
     next_seq: u64,
     told: Option<Cause>,
     inbox: VecDeque<Arc<Steer>>,
+}
+
+/// A store that keeps nothing but events.
+#[derive(Default)]
+struct Lines(BTreeMap<RunNo, Vec<String>>);
+
+impl Lines {
+    fn commit(&mut self, batch: &Batch) {
+        for write in &batch.writes {
+            if let Write::Events { no, rows } = write {
+                let lines = rows.iter().flat_map(|row| row.lines.lines()).map(str::to_owned);
+                self.0.entry(*no).or_default().extend(lines);
+            }
+        }
+    }
+
+    fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Events { no, from_seq, .. } => {
+                let known = self.0.get(no).map_or(&[][..], Vec::as_slice);
+                let lines = known.iter().skip(*from_seq as usize).take(2);
+                let lines = lines.map(|line| line.clone() + "\n").collect();
+                Answer::Events(EventsPage { first_seq: *from_seq, lines })
+            }
+            Query::History { .. } => Answer::History(History::default()),
+            _ => Answer::Run(None),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -100,13 +130,15 @@ impl World {
             max_body: 64,
             ..Config::default()
         };
+        let shelf = Shelf { is_durable: seed & 64 != 0, ..Shelf::default() };
         let mut id = 0;
         let ids = Box::new(move || {
             id += 1;
             id
         });
         World {
-            machine: Machine::new(config, About::default(), ids, now),
+            machine: Machine::new(config, About::default(), shelf, ids, now),
+            store: Lines::default(),
             now,
             conns: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -301,6 +333,17 @@ impl World {
                         worker.inbox.push_back(steer);
                     }
                 }
+                Output::Commit(batch) => {
+                    self.store.commit(&batch);
+                    let number = batch.number;
+                    self.tell(Input::Stored { committed: number, synced: number });
+                }
+                Output::Ask { asker, query } => {
+                    let answer = Ok(self.store.answer(&query));
+                    self.tell(Input::Answered { asker, answer });
+                }
+                // Never answered, so that it is asked but once: a world must end.
+                Output::Prune { .. } => {}
                 Output::Exit => self.exited = true,
             }
         }

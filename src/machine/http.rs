@@ -2,6 +2,7 @@
 use super::admit::{Admitted, Manner, admit};
 use super::conn::{Body, Conn, Phase};
 use super::route::Route;
+use super::waiting::{Done, Found, Halt};
 use super::{Machine, Output};
 use crate::id::ConnId;
 use crate::limits::DRAIN_IDLE_MS;
@@ -48,7 +49,7 @@ impl Machine {
             // A client that is gone looks like one that has only finished asking. Saying
             // something tells: a socket that nobody holds answers with a reset.
             Phase::Stream(_) => self.keep_alive(id),
-            Phase::Closing => {}
+            Phase::Closing | Phase::Waiting(_) => {}
             Phase::Head { .. } | Phase::Body(_) => self.close_if_over(id),
         }
     }
@@ -98,7 +99,7 @@ impl Machine {
             _ if !takes_requests => Step::Wait,
             Phase::Head { .. } => self.read_head(id, bytes),
             Phase::Body(_) => self.read_body(id, bytes),
-            Phase::Stream(_) => Step::Wait,
+            Phase::Stream(_) | Phase::Waiting(_) => Step::Wait,
         }
     }
 
@@ -141,11 +142,11 @@ impl Machine {
         };
         match head.framing {
             Framing::None | Framing::Sized(0) => {
-                self.answer(id, &admitted, &[]);
+                self.attempt(id, admitted, &[], Found::default());
                 0
             }
             Framing::Sized(size) if size <= rest.len() as u64 => {
-                self.answer(id, &admitted, &rest[..size as usize]);
+                self.attempt(id, admitted, &rest[..size as usize], Found::default());
                 size as usize
             }
             Framing::Sized(size) => {
@@ -181,7 +182,8 @@ impl Machine {
             Ok(used) if body.is_complete() => {
                 let phase = std::mem::replace(&mut conn.phase, Phase::Head { begun: false });
                 let Phase::Body(body) = phase else { unreachable!("the phase was Body") };
-                self.answer(id, &body.admitted, body.bytes());
+                let (admitted, bytes) = body.into_parts();
+                self.attempt(id, admitted, &bytes, Found::default());
                 Step::Used(used)
             }
             Ok(used) => {
@@ -198,63 +200,62 @@ impl Machine {
         }
     }
 
-    fn answer(&mut self, id: ConnId, admitted: &Admitted, body: &[u8]) {
-        let manner = &admitted.manner;
-        if let Err(reject) = self.dispatch(id, admitted, body) {
-            return self.refuse(id, manner.clone(), &reject);
-        }
-        let conn = self.conns.get(id).expect("an answer does not close its connection");
-        if !matches!(conn.phase, Phase::Stream(_)) {
-            self.answered(id, manner.close || self.is_draining());
-        }
-    }
-
-    fn dispatch(&mut self, id: ConnId, admitted: &Admitted, body: &[u8]) -> Result<(), Reject> {
+    /// Puts the answer to a request into the outbox, or says what must be known first.
+    pub(super) fn dispatch(
+        &mut self,
+        id: ConnId,
+        admitted: &Admitted,
+        body: &[u8],
+        found: &Found,
+    ) -> Result<Done, Halt> {
         let manner = &admitted.manner;
         if admitted.method == Method::Options {
             let conn = self.conns.get_mut(id).expect("the caller just used it");
             let allow = admitted.route.allow();
             reply::options(&mut conn.outbox, &manner.meta(&self.date), allow);
-            return Ok(());
+            return Ok(Done::Answered);
         }
-        match &admitted.route {
-            Route::Index => self.page(id, manner, |machine| machine.pages.index.clone()),
-            Route::Health => self.page(id, manner, |machine| machine.pages.health.clone()),
-            Route::HealthDetailed => self.page(id, manner, Machine::health_detailed),
-            Route::Capabilities => {
-                self.page(id, manner, |machine| machine.pages.capabilities.clone());
+        let page = match &admitted.route {
+            Route::Index => self.pages.index.clone(),
+            Route::Health => self.pages.health.clone(),
+            Route::HealthDetailed => self.health_detailed(),
+            Route::Capabilities => self.pages.capabilities.clone(),
+            Route::Models => self.pages.models.clone(),
+            Route::Toolsets => self.pages.toolsets.clone(),
+            Route::Skills => self.pages.skills.clone(),
+            Route::Runs if admitted.method == Method::Post => {
+                return self.submit(admitted, body, found);
             }
-            Route::Models => self.page(id, manner, |machine| machine.pages.models.clone()),
-            Route::Toolsets => self.page(id, manner, |machine| machine.pages.toolsets.clone()),
-            Route::Skills => self.page(id, manner, |machine| machine.pages.skills.clone()),
-            Route::Runs => return self.submit(id, admitted, body),
+            Route::Runs => self.list_runs(admitted, found)?,
             Route::Run(name) => {
-                let run = self.find_run(name)?;
-                let status = self.status_of(run);
-                self.page(id, manner, |_| status);
+                let run = self.find_run(name, found)?;
+                if admitted.method == Method::Delete {
+                    return self.delete_run(id, run);
+                }
+                self.status_of(run)
             }
             Route::Events(name) => {
-                let run = self.find_run(name)?;
+                let run = self.find_run(name, found)?;
                 return self.subscribe(id, run, admitted.cursor.as_deref(), manner);
             }
             Route::Stop(name) => {
-                let run = self.find_run(name)?;
-                let answer = self.stop(run);
-                self.page(id, manner, |_| answer);
+                let run = self.find_run(name, found)?;
+                self.stop(run)
             }
             Route::Steer(name) => {
-                let run = self.find_run(name)?;
-                let answer = self.steer(run, body)?;
-                self.page(id, manner, |_| answer);
+                let run = self.find_run(name, found)?;
+                self.steer(run, body)?
             }
+            Route::Sessions => self.list_sessions(admitted, found)?,
+            Route::Session(name) if admitted.method == Method::Delete => {
+                return self.delete_session(id, name, found);
+            }
+            Route::Session(name) => self.session(name, found)?,
+            Route::Messages(name) => self.messages(name, admitted, found)?,
             Route::Server => unreachable!("it has no method but OPTIONS"),
-        }
-        Ok(())
-    }
-
-    fn page(&mut self, id: ConnId, manner: &Manner, make: impl FnOnce(&Machine) -> Vec<u8>) {
-        let body = make(self);
-        self.reply(id, manner, 200, &[], &body);
+        };
+        self.reply(id, manner, 200, &[], &page);
+        Ok(Done::Answered)
     }
 
     pub(super) fn reply(
@@ -344,7 +345,7 @@ impl Machine {
                 self.arm_conn(id);
             }
             Phase::Head { begun: false } | Phase::Linger { .. } => self.close(id),
-            Phase::Closing => self.arm_conn(id),
+            Phase::Closing | Phase::Waiting(_) => self.arm_conn(id),
         }
     }
 

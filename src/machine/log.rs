@@ -3,8 +3,10 @@
 //! Each frame lies there as one chunk of a chunked body (RFC 9112 §7.1), so that a subscriber's
 //! unsent bytes are a slice of this log and a thousand subscribers cost one copy. Places in the
 //! log are offsets that only rise; they stay valid when old segments are dropped.
-use crate::limits::{HISTORY_BYTES_MAX, SEGMENT_BYTES_MAX};
-use crate::wire::body;
+//!
+//! What is pushed lies there unseen until it is shown: a durable store must have it first.
+use crate::limits::SEGMENT_BYTES_MAX;
+use crate::wire::{body, sse};
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
@@ -14,6 +16,10 @@ pub struct Log {
     /// The segment being written. Empty only while the log is.
     last: Segment,
     next_seq: u64,
+    /// The place behind the last byte that readers may see.
+    shown: u64,
+    /// The event of the first frame they may not see yet.
+    shown_seq: u64,
     /// The bytes of the closing comment and the last chunk follow the last frame.
     sealed: bool,
 }
@@ -34,14 +40,29 @@ impl Segment {
 }
 
 impl Log {
+    /// The log of a finished run of so many events, none of which is in memory.
+    pub fn closed(next_seq: u64) -> Log {
+        let last = Segment { start: 0, first_seq: next_seq, bytes: Vec::new() };
+        let mut log = Log { last, next_seq, ..Log::default() };
+        log.seal(sse::CLOSED);
+        log.show_all();
+        log
+    }
+
+    /// The log of an unfinished run that has said so much before the server began.
+    pub fn resumed(next_seq: u64) -> Log {
+        let last = Segment { start: 0, first_seq: next_seq, bytes: Vec::new() };
+        Log { last, next_seq, shown_seq: next_seq, ..Log::default() }
+    }
+
     /// Appends the frame of event `next_seq`.
     pub fn push(&mut self, frame: &[u8]) {
         assert!(!self.sealed, "a frame after the last one");
         let full = self.last.bytes.len() + frame.len() > SEGMENT_BYTES_MAX;
         if full && !self.last.bytes.is_empty() {
-            let next = Segment { start: self.end(), first_seq: self.next_seq, bytes: Vec::new() };
+            let start = self.last.end();
+            let next = Segment { start, first_seq: self.next_seq, bytes: Vec::new() };
             self.older.push_back(std::mem::replace(&mut self.last, next));
-            self.forget_oldest();
         }
         body::chunk(&mut self.last.bytes, frame);
         self.next_seq += 1;
@@ -56,19 +77,35 @@ impl Log {
         self.sealed = true;
     }
 
-    /// The bytes from `at` on that lie in one piece. Empty exactly at the end.
+    /// Lets readers see all that was pushed when `written` was asked.
+    pub fn show(&mut self, written: Place) {
+        assert!((self.shown..=self.last.end()).contains(&written.at));
+        (self.shown, self.shown_seq) = (written.at, written.seq);
+    }
+
+    pub fn show_all(&mut self) {
+        self.show(self.written());
+    }
+
+    /// Where the next frame will lie.
+    pub fn written(&self) -> Place {
+        Place { at: self.last.end(), seq: self.next_seq }
+    }
+
+    /// The bytes from `at` on that lie in one piece and may be seen. Empty exactly at the end.
     ///
     /// `at` must not lie before `start`.
     pub fn slice(&self, at: u64) -> &[u8] {
-        let segment = self.segment(|segment| at < segment.end());
-        &segment.bytes[(at - segment.start) as usize..]
+        let segment = self.segment(at);
+        let shown = self.shown.min(segment.end());
+        &segment.bytes[(at - segment.start) as usize..(shown - segment.start) as usize]
     }
 
-    /// The place of the frame of event `seq`, which may be the next to come.
+    /// The place of the frame of event `seq`, which may be the next to be shown.
     ///
-    /// `seq` must lie within `oldest_seq..=next_seq`.
+    /// `seq` must lie within `oldest_seq..=shown_seq`.
     pub fn place_of(&self, seq: u64) -> u64 {
-        assert!((self.oldest_seq()..=self.next_seq).contains(&seq));
+        assert!((self.oldest_seq()..=self.shown_seq).contains(&seq));
         let index = self.older.partition_point(|segment| segment.first_seq <= seq);
         let in_last = self.last.first_seq <= seq;
         let segment = if in_last { &self.last } else { &self.older[index - 1] };
@@ -91,14 +128,28 @@ impl Log {
         Some((&bytes[chunk.payload], at + chunk.end as u64))
     }
 
+    /// What is left of the frame that `at` lies within, and the event of the frame after it.
+    ///
+    /// `at` must lie within `start..=end`.
+    pub fn rest_of_frame(&self, at: u64) -> (&[u8], u64) {
+        let segment = self.segment(at);
+        let within = (at - segment.start) as usize;
+        let (mut end, mut seq) = (0, segment.first_seq);
+        while end < within {
+            end += Chunk::first_of(&segment.bytes[end..]).end;
+            seq += 1;
+        }
+        (&segment.bytes[within..end], seq)
+    }
+
     /// The oldest place still in memory.
     pub fn start(&self) -> u64 {
         self.older.front().unwrap_or(&self.last).start
     }
 
-    /// The place behind the last byte.
+    /// The place behind the last byte that may be seen.
     pub fn end(&self) -> u64 {
-        self.last.end()
+        self.shown
     }
 
     pub fn oldest_seq(&self) -> u64 {
@@ -110,23 +161,49 @@ impl Log {
         self.next_seq
     }
 
-    pub fn is_sealed(&self) -> bool {
-        self.sealed
+    /// The first event readers may not see yet.
+    pub fn shown_seq(&self) -> u64 {
+        self.shown_seq
+    }
+
+    /// True once readers may see that nothing follows.
+    pub fn is_over(&self) -> bool {
+        self.sealed && self.shown == self.last.end()
     }
 
     /// Bytes of history in memory.
     pub fn len(&self) -> usize {
-        (self.end() - self.start()) as usize
+        (self.last.end() - self.start()) as usize
     }
 
-    fn segment(&self, ends_after: impl Fn(&Segment) -> bool) -> &Segment {
-        let index = self.older.partition_point(|segment| !ends_after(segment));
+    /// Where the log would begin if it kept about `bytes_max`. What has not been shown stays, and so
+    /// does the segment being written.
+    pub fn start_within(&self, bytes_max: usize) -> u64 {
+        let (end, shown) = (self.last.end(), self.shown);
+        let goes =
+            |segment: &&Segment| end - segment.start > bytes_max as u64 && segment.end() <= shown;
+        let gone = self.older.iter().take_while(goes).last();
+        gone.map_or(self.start(), Segment::end)
+    }
+
+    /// Drops all segments before this place, the start of one.
+    pub fn forget_before(&mut self, start: u64) {
+        while self.older.front().is_some_and(|segment| segment.start < start) {
+            self.older.pop_front();
+        }
+    }
+
+    fn segment(&self, at: u64) -> &Segment {
+        let index = self.older.partition_point(|segment| segment.end() <= at);
         self.older.get(index).unwrap_or(&self.last)
     }
+}
 
-    fn forget_oldest(&mut self) {
-        while self.len() > HISTORY_BYTES_MAX && self.older.pop_front().is_some() {}
-    }
+/// Where a frame lies, and the event it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub at: u64,
+    pub seq: u64,
 }
 
 /// Where one chunk of our own making lies: its size line and line ends are known to be right.

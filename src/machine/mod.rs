@@ -9,6 +9,8 @@ mod conn;
 mod expiry;
 mod fuzz;
 mod http;
+mod keep;
+mod lists;
 mod log;
 mod pages;
 mod route;
@@ -17,25 +19,29 @@ mod runs;
 mod steer;
 mod stream;
 mod submit;
+mod waiting;
 pub mod wheel;
 
 pub use fuzz::fuzz;
 
-use crate::config::{About, Config};
+use crate::config::{About, Config, Retain};
 use crate::event::{Cause, Event};
 use crate::id::{ConnId, RunKey};
-use crate::limits::{CONNS_MAX, INBOX_BYTES_MAX, LINGER_MS};
+use crate::limits::{CONNS_MAX, INBOX_BYTES_MAX, LINGER_MS, STORE_EXIT_MS};
+use crate::record::{Answer, Batch, Fault, Pruned, Query, Recovered, Status};
 use crate::request::{Request, Steer};
 use crate::secrets::Secrets;
 use crate::slab::Slab;
-use crate::time::{Now, Tick};
+use crate::time::{Now, Tick, Wall};
 use crate::wire::reply;
 use access::Access;
 use conn::{Conn, Phase};
+use keep::Keep;
 use pages::Pages;
 use runs::Runs;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use waiting::Left;
 use wheel::Wheel;
 
 /// Something that happened.
@@ -56,6 +62,25 @@ pub enum Input<'a> {
     /// The server is asked to end: no new runs, a grace for those that work. Asked again, it ends
     /// that grace.
     Drain,
+    /// The store has every batch up to `committed`; those up to `synced` would outlive a loss of
+    /// power. Told in order.
+    Stored {
+        committed: u64,
+        synced: u64,
+    },
+    /// The store could not take this batch, and will take none after it until one `is_retry`.
+    Unstored {
+        number: u64,
+        fault: Fault,
+    },
+    /// The store has taken what it was given, but has begun to live off its reserve; or, told
+    /// with `false`, has that back.
+    Short(bool),
+    Answered {
+        asker: Asker,
+        answer: Result<Answer, Fault>,
+    },
+    Pruned(Result<Pruned, Fault>),
 }
 
 /// Something to do.
@@ -81,9 +106,48 @@ pub enum Output {
         run: RunKey,
         steer: Arc<Steer>,
     },
+    /// Have the store take this; it is told by `Input::Stored` or `Input::Unstored`.
+    Commit(Arc<Batch>),
+    /// Have the store asked; it is told by `Input::Answered`.
+    Ask {
+        asker: Asker,
+        query: Query,
+    },
+    /// Have the store cleaned up by a step; it is told by `Input::Pruned`.
+    Prune {
+        retain: Retain,
+        now: Wall,
+    },
     /// The drain is complete: every reader has been told.
     Exit,
 }
+
+/// Who waits for an answer of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Conn(ConnId),
+    Run(RunKey),
+}
+
+/// The store as the machine begins with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shelf {
+    /// What operators call it.
+    pub name: &'static str,
+    /// True if it is given all events, which are shown only once it has them.
+    pub is_durable: bool,
+    pub recovered: Recovered,
+}
+
+impl Default for Shelf {
+    /// A store in memory, with nothing in it.
+    fn default() -> Shelf {
+        Shelf { name: "memory", is_durable: false, recovered: Recovered::default() }
+    }
+}
+
+/// The name of the one key there is.
+const OWNER: &str = "default";
 
 /// Where ids come from: 128 bits nobody can guess, each time others.
 pub type Ids = Box<dyn FnMut() -> u128 + Send>;
@@ -94,6 +158,8 @@ pub struct Machine {
     secrets: Secrets,
     pages: Pages,
     ids: Ids,
+    /// The name of the key whose runs these are.
+    owner: Arc<str>,
     now: Now,
     started: Tick,
     /// `now` as an HTTP date, and the second it was made in.
@@ -101,6 +167,8 @@ pub struct Machine {
     date_second: u64,
     conns: Slab<ConnId, Conn>,
     runs: Runs,
+    keep: Keep,
+    left: Left,
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     /// Connections that have something unsent and are not blocked, each listed once.
@@ -116,6 +184,10 @@ pub struct Machine {
 enum Timer {
     Conn(ConnId),
     Run(RunKey),
+    /// The store is to be tried again.
+    Retry,
+    /// It is to be cleaned up.
+    Prune,
     Drain,
 }
 
@@ -131,6 +203,10 @@ enum Drain {
     LastWords {
         until: Tick,
     },
+    /// They have said it; the store must still take it in.
+    Storing {
+        until: Tick,
+    },
     /// All runs have ended; readers are being told. `until` moves on with each byte they take.
     Flush {
         until: Tick,
@@ -140,19 +216,23 @@ enum Drain {
 }
 
 impl Machine {
-    pub fn new(config: Config, about: About, ids: Ids, now: Now) -> Machine {
+    /// `shelf` is the store: what it is, and what it has from before.
+    pub fn new(config: Config, about: About, shelf: Shelf, ids: Ids, now: Now) -> Machine {
         let access = Access::new(&config);
         let mut machine = Machine {
-            pages: Pages::new(&config, about, &access),
+            pages: Pages::new(&config, about, &access, &shelf),
             access,
             secrets: config.known_secrets(),
             ids,
+            owner: OWNER.into(),
             now,
             started: now.tick,
             date: String::new(),
             date_second: u64::MAX,
             conns: Slab::new(CONNS_MAX),
             runs: Runs::new(),
+            keep: Keep::new(&shelf),
+            left: Left::default(),
             wheel: Wheel::new(now.tick),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
@@ -162,6 +242,9 @@ impl Machine {
             config,
         };
         machine.set_now(now);
+        shelf.recovered.unfinished.into_iter().for_each(|run| machine.take_over(run));
+        machine.start_next();
+        machine.prune();
         machine
     }
 
@@ -191,6 +274,11 @@ impl Machine {
             Input::HungUp(id) => self.close(id),
             Input::Event(event) => self.event(event),
             Input::Drain => self.begin_drain(),
+            Input::Stored { committed, synced } => self.stored(committed, synced),
+            Input::Unstored { number, fault } => self.unstored(number, fault),
+            Input::Short(is_short) => self.store_is_short(is_short),
+            Input::Answered { asker, answer } => self.store_answered(asker, answer),
+            Input::Pruned(pruned) => self.pruned(pruned),
         }
     }
 
@@ -203,6 +291,8 @@ impl Machine {
             match timer {
                 Timer::Conn(id) => self.conn_due(id),
                 Timer::Run(run) => self.run_due(run),
+                Timer::Retry => self.retry_store(),
+                Timer::Prune => self.prune(),
                 Timer::Drain => self.drain_due(),
             }
         }
@@ -210,7 +300,7 @@ impl Machine {
     }
 
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop_front().or_else(|| self.keep.flush())
     }
 
     /// The next connection to be written to.
@@ -272,7 +362,8 @@ impl Machine {
             if let Phase::Stream(stream) = &conn.phase {
                 let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
                 assert_eq!(run.subscribers.get(stream.index as usize), Some(&id));
-                assert!((run.log.start()..=run.log.end()).contains(&stream.at));
+                let is_there = (run.log.start()..=run.log.end()).contains(&stream.at);
+                assert!(is_there || stream.behind.is_some(), "its next bytes are gone");
             }
             let idle = self.unsent(id).iter().all(|bytes| bytes.is_empty());
             let awaited = conn.blocked || conn.listed || self.has_news(conn);
@@ -315,7 +406,10 @@ impl Machine {
         }
         let until = self.now.tick.after_duration(self.config.drain);
         self.set_drain(Drain::Grace { until }, until);
-        self.interrupt_queued();
+        // Those that have not begun stay in a durable store and begin with the next server.
+        if !self.keep.is_durable {
+            self.interrupt_queued();
+        }
         self.close_idle();
         self.drain_on();
     }
@@ -327,15 +421,23 @@ impl Machine {
 
     /// Goes on with the drain if nothing holds it up any more.
     fn drain_on(&mut self) {
-        let runs_ended = self.runs.unfinished() == 0;
-        if let Drain::Grace { until: grace } | Drain::LastWords { until: grace } = self.drain
+        let waiting = if self.keep.is_durable { 0 } else { self.runs.waiting };
+        let runs_ended = self.runs.working + waiting == 0;
+        let grace = match self.drain {
+            Drain::Grace { until } | Drain::LastWords { until } => Some(until),
+            Drain::Storing { .. } => Some(self.now.tick),
+            Drain::No | Drain::Flush { .. } | Drain::Done => None,
+        };
+        if let Some(grace) = grace
             && runs_ended
         {
             let until = self.now.tick.after(LINGER_MS);
             self.set_drain(Drain::Flush { until, until_max: grace.max(until) }, until);
             self.close_idle();
+            self.close_unbegun();
         }
-        if matches!(self.drain, Drain::Flush { .. }) && self.conns.is_empty() {
+        let is_over = self.conns.is_empty() && !self.keep.is_busy();
+        if matches!(self.drain, Drain::Flush { .. }) && is_over {
             self.drain = Drain::Done;
             self.outputs.push_back(Output::Exit);
         }
@@ -346,7 +448,14 @@ impl Machine {
             Drain::Grace { until } if until <= self.now.tick => self.end_grace(),
             Drain::LastWords { until } if until <= self.now.tick => {
                 self.interrupt_all();
+                let until = self.now.tick.after(STORE_EXIT_MS);
+                self.set_drain(Drain::Storing { until }, until);
                 self.drain_on();
+            }
+            // What the store has not taken in by now its readers will not be told here.
+            Drain::Storing { until } if until <= self.now.tick => {
+                self.drain = Drain::Done;
+                self.outputs.push_back(Output::Exit);
             }
             Drain::Flush { until, .. } if until <= self.now.tick => {
                 self.drain = Drain::Done;
@@ -355,6 +464,13 @@ impl Machine {
             Drain::Flush { until, .. } => self.wheel.insert(until, Timer::Drain),
             _ => {}
         }
+    }
+
+    /// Readers of runs that will not begin any more have nothing to wait for here.
+    fn close_unbegun(&mut self) {
+        let unbegun = self.runs.table.iter().filter(|(_, run)| run.status == Status::Queued);
+        let readers: Vec<ConnId> = unbegun.flat_map(|(_, run)| run.subscribers.clone()).collect();
+        readers.into_iter().for_each(|id| self.close(id));
     }
 
     /// A reader goes on reading, so the rest of what is due to it is waited for.

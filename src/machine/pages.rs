@@ -1,9 +1,8 @@
 //! The answers that do not change, made once, and the one that counts.
 use super::access::Access;
-use super::run::Run;
-use super::{Drain, Machine};
+use super::{Drain, Machine, Shelf};
 use crate::config::{About, Config, Toolset};
-use crate::event::{Kind, Runtime, Usage};
+use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
 use serde::Serialize;
@@ -25,13 +24,13 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub fn new(config: &Config, about: About, access: &Access) -> Pages {
+    pub fn new(config: &Config, about: About, access: &Access, shelf: &Shelf) -> Pages {
         let version = env!("CARGO_PKG_VERSION");
         let health = json!({ "status": "ok", "platform": PLATFORM, "version": version });
         Pages {
             index: to_json(&index()),
             health: health.to_string().into_bytes(),
-            capabilities: to_json(&capabilities(config, &about, access)),
+            capabilities: to_json(&capabilities(config, &about, access, shelf)),
             models: to_json(&models(&about)),
             toolsets: to_json(&list("toolsets", &about.toolsets)),
             skills: to_json(&list("skills", &[])),
@@ -77,38 +76,33 @@ impl Machine {
         let tick = self.now.tick;
         let run = self.runs.get_mut(key).expect("the caller just found it");
         run.touched = tick;
-        let model = run.request.model.as_deref().unwrap_or(&self.pages.model);
-        let (usage, error) = match &run.ending {
-            Some(Kind::Completed(ending)) => (Some(ending.usage), None),
-            Some(Kind::Failed(ending)) => (Some(ending.usage), Some(ending.error.as_str())),
-            Some(Kind::Cancelled(ending)) => (Some(ending.usage), None),
-            Some(Kind::Interrupted(ending)) => (None, Some(ending.error.as_str())),
-            _ => (None, None),
-        };
+        let model = run.record.model.as_deref().unwrap_or(&self.pages.model);
+        let outcome = run.outcome.as_deref();
         to_json(&StatusPage {
             object: "hermes.run",
             run_id: run.id().to_string(),
             status: run.status.name(),
-            created_at: run.created.as_float(),
+            created_at: run.record.created.as_float(),
             updated_at: run.updated.as_float(),
-            session_id: &run.request.session_id,
+            session_id: &run.record.session_id,
             model,
             last_event: run.last_event,
-            output: output_of(run),
-            usage,
-            error,
-            pending_steer: run.ending.as_ref().and_then(Kind::pending_steer),
+            output: outcome.and_then(|outcome| outcome.output.as_deref()),
+            usage: outcome.and_then(|outcome| outcome.usage),
+            error: outcome.and_then(|outcome| outcome.error.as_deref()),
+            pending_steer: outcome.and_then(|outcome| outcome.pending_steer.as_deref()),
         })
     }
 
     pub(super) fn health_detailed(&self) -> Vec<u8> {
         let counts = self.counts();
+        let fault = self.keep.fault();
         let uptime_s = (self.now.tick.0 - self.started.0) / 1000;
         let page = json!({
-            "status": "ok",
+            "status": if fault.is_some() { "degraded" } else { "ok" },
             "platform": PLATFORM,
             "version": env!("CARGO_PKG_VERSION"),
-            "ready": self.drain == Drain::No,
+            "ready": self.drain == Drain::No && fault.is_none(),
             "draining": self.drain != Drain::No,
             "uptime_seconds": uptime_s,
             "connections": counts.conns,
@@ -122,7 +116,12 @@ impl Machine {
             },
             "history_bytes": counts.history_bytes,
             "idempotency_keys": counts.idempotency_keys,
-            "store": { "kind": "memory", "durable": false },
+            "store": {
+                "kind": self.keep.name,
+                "durable": self.keep.is_durable,
+                "state": if fault.is_some() { "failing" } else { "ok" },
+                "error": fault.map(|fault| &fault.message),
+            },
         });
         page.to_string().into_bytes()
     }
@@ -138,7 +137,28 @@ fn index() -> Value {
     })
 }
 
-fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
+/// Name, method and path.
+const ENDPOINTS: &[(&str, &str, &str)] = &[
+    ("health", "GET", "/health"),
+    ("health_detailed", "GET", "/health/detailed"),
+    ("capabilities", "GET", "/v1/capabilities"),
+    ("models", "GET", "/v1/models"),
+    ("toolsets", "GET", "/v1/toolsets"),
+    ("skills", "GET", "/v1/skills"),
+    ("runs", "POST", "/v1/runs"),
+    ("run_list", "GET", "/v1/runs"),
+    ("run_status", "GET", "/v1/runs/{run_id}"),
+    ("run_events", "GET", "/v1/runs/{run_id}/events"),
+    ("run_delete", "DELETE", "/v1/runs/{run_id}"),
+    ("sessions", "GET", "/v1/sessions"),
+    ("session", "GET", "/v1/sessions/{session_id}"),
+    ("session_messages", "GET", "/v1/sessions/{session_id}/messages"),
+    ("session_delete", "DELETE", "/v1/sessions/{session_id}"),
+    ("run_stop", "POST", "/v1/runs/{run_id}/stop"),
+    ("run_steer", "POST", "/v1/runs/{run_id}/steer"),
+];
+
+fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) -> Value {
     json!({
         "object": "hermes.api_server.capabilities",
         "platform": PLATFORM,
@@ -157,10 +177,10 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
             "approval_events": false,
             "tool_progress_events": true,
             "reasoning_streaming": true,
-            "session_resources": false,
+            "session_resources": true,
             "runs_idempotency": {
                 "supported": true,
-                "durable": false,
+                "durable": shelf.is_durable,
                 "retention_seconds": IDEMPOTENCY_TTL_MS / 1000,
             },
             "cors": access.has_cors(),
@@ -174,20 +194,15 @@ fn capabilities(config: &Config, about: &About, access: &Access) -> Value {
         },
         "terminal": about.confinement,
         "warnings": about.warnings,
-        "endpoints": {
-            "health": { "method": "GET", "path": "/health" },
-            "health_detailed": { "method": "GET", "path": "/health/detailed" },
-            "capabilities": { "method": "GET", "path": "/v1/capabilities" },
-            "models": { "method": "GET", "path": "/v1/models" },
-            "toolsets": { "method": "GET", "path": "/v1/toolsets" },
-            "skills": { "method": "GET", "path": "/v1/skills" },
-            "runs": { "method": "POST", "path": "/v1/runs" },
-            "run_status": { "method": "GET", "path": "/v1/runs/{run_id}" },
-            "run_events": { "method": "GET", "path": "/v1/runs/{run_id}/events" },
-            "run_stop": { "method": "POST", "path": "/v1/runs/{run_id}/stop" },
-            "run_steer": { "method": "POST", "path": "/v1/runs/{run_id}/steer" },
-        },
+        "endpoints": endpoints(),
     })
+}
+
+fn endpoints() -> Value {
+    let entry = |(name, method, path): &(&str, &str, &str)| {
+        ((*name).to_owned(), json!({ "method": method, "path": path }))
+    };
+    ENDPOINTS.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// OpenAI's list form, which model pickers understand.
@@ -200,16 +215,6 @@ fn models(about: &About) -> Value {
 /// The same list under `data` and under its own name: clients in the field look for either.
 fn list(name: &str, items: &[Toolset]) -> Value {
     json!({ "object": "list", "data": items, name: items })
-}
-
-/// What a finished run has answered, as far as it came.
-pub fn output_of(run: &Run) -> Option<&str> {
-    match run.ending.as_ref()? {
-        Kind::Completed(ending) => Some(&ending.output),
-        Kind::Failed(ending) => ending.output.as_deref(),
-        Kind::Cancelled(ending) => ending.output.as_deref(),
-        _ => None,
-    }
 }
 
 pub fn to_json(page: &impl Serialize) -> Vec<u8> {

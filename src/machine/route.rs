@@ -1,5 +1,5 @@
 //! Which paths there are, and which methods each of them has.
-use crate::wire::head::Method;
+use crate::wire::head::{Method, decoded};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -16,11 +16,17 @@ pub enum Route {
     Events(Box<str>),
     Stop(Box<str>),
     Steer(Box<str>),
+    Sessions,
+    /// A session's id as the client wrote it, no longer %-encoded.
+    Session(Box<str>),
+    Messages(Box<str>),
     /// `OPTIONS *`: the server as a whole.
     Server,
 }
 
 const GET: &str = "GET, HEAD, OPTIONS";
+const GET_OR_DELETE: &str = "GET, HEAD, DELETE, OPTIONS";
+const GET_OR_POST: &str = "GET, HEAD, POST, OPTIONS";
 const POST: &str = "POST, OPTIONS";
 
 impl Route {
@@ -39,6 +45,11 @@ impl Route {
             ("v1", Some("toolsets"), None, _) => Route::Toolsets,
             ("v1", Some("skills"), None, _) => Route::Skills,
             ("v1", Some("runs"), None, _) => Route::Runs,
+            ("v1" | "api", Some("sessions"), None, _) => Route::Sessions,
+            ("v1" | "api", Some("sessions"), Some(id), None) => Route::Session(name(id)?),
+            ("v1" | "api", Some("sessions"), Some(id), Some("messages")) => {
+                Route::Messages(name(id)?)
+            }
             ("v1", Some("runs"), Some(run), None) if !run.is_empty() => Route::Run(run.into()),
             ("v1", Some("runs"), Some(run), Some("events")) => Route::Events(run.into()),
             ("v1", Some("runs"), Some(run), Some("stop")) => Route::Stop(run.into()),
@@ -51,7 +62,9 @@ impl Route {
     /// The methods of this path, as `Allow` lists them.
     pub fn allow(&self) -> &'static str {
         match self {
-            Route::Runs | Route::Stop(_) | Route::Steer(_) => POST,
+            Route::Runs => GET_OR_POST,
+            Route::Run(_) | Route::Session(_) => GET_OR_DELETE,
+            Route::Stop(_) | Route::Steer(_) => POST,
             Route::Server => "OPTIONS",
             _ => GET,
         }
@@ -65,4 +78,9 @@ impl Route {
     pub fn is_open(&self) -> bool {
         matches!(self, Route::Index | Route::Health)
     }
+}
+
+/// A path segment that names something.
+fn name(segment: &str) -> Option<Box<str>> {
+    decoded(segment).filter(|name| !name.is_empty()).map(Box::from)
 }

@@ -1,30 +1,53 @@
-//! All runs: made, queued, started, stopped, ended, and in the end forgotten.
+//! All runs: made, queued, begun, stopped, ended, and in the end forgotten.
+use super::conn::Awaits;
+use super::keep::Awaited;
+use super::log::Log;
 use super::pages::to_json;
-use super::run::{Run, Status};
-use super::submit::Fingerprint;
-use super::{Counts, Drain, Machine, Output};
-use crate::event::{Cancelled, Cause, Event, Interrupted, Kind, Runtime, Usage};
-use crate::id::{RunId, RunKey};
-use crate::limits::DRAIN_LAST_WORD_MS;
-use crate::request::Request;
+use super::run::Run;
+use super::submit::Asked;
+use super::waiting::{Done, Found, Halt};
+use super::{Asker, Counts, Drain, Machine, Output};
+use crate::event::{Cancelled, Cause, Event, Failed, Interrupted, Kind, Runtime, Usage};
+use crate::id::{ConnId, RunId, RunKey};
+use crate::limits::{DRAIN_LAST_WORD_MS, HISTORY_LOAD_BYTES_MAX};
+use crate::record::{
+    History, Idempotency, Lineage, Outcome, Query, Record, Status, Unfinished, Write,
+};
 use crate::slab::Slab;
+use crate::time::Wall;
 use crate::wire::Reject;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const RUNS_MAX: usize = u32::MAX as usize;
+
 pub struct Runs {
     pub(super) table: Slab<RunKey, Run>,
     // Ordered, so that the same inputs give the same outputs on every machine.
     pub(super) by_id: BTreeMap<RunId, RunKey>,
-    pub(super) by_idempotency_key: BTreeMap<Box<str>, (RunKey, Fingerprint)>,
+    pub(super) by_idempotency_key: BTreeMap<Box<str>, RunKey>,
     /// Runs that wait for a thread, the next one first.
     pub(super) queue: VecDeque<RunKey>,
+    /// Unfinished runs of sessions in which there is more than one, in the order they were asked
+    /// for: the first of them is in the queue or works, the others wait for it.
+    lines: BTreeMap<Box<str>, VecDeque<RunKey>>,
+    /// Runs that have begun and have no thread yet.
+    starting: BTreeMap<RunKey, Starting>,
+    /// Runs that have not begun.
+    pub(super) waiting: usize,
     pub(super) working: usize,
     /// Finished runs, the longest finished first. Holds keys of runs already forgotten.
     pub(super) finished: VecDeque<RunKey>,
     pub(super) finished_bytes: usize,
     pub(super) subscribers: usize,
+}
+
+/// What keeps a run that has begun from being handed to a thread.
+#[derive(Clone, Copy, Debug)]
+struct Starting {
+    /// The store does not have it yet that the run has begun.
+    awaits_store: bool,
+    awaits_history: bool,
 }
 
 impl Runs {
@@ -34,6 +57,9 @@ impl Runs {
             by_id: BTreeMap::new(),
             by_idempotency_key: BTreeMap::new(),
             queue: VecDeque::new(),
+            lines: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            waiting: 0,
             working: 0,
             finished: VecDeque::new(),
             finished_bytes: 0,
@@ -49,12 +75,87 @@ impl Runs {
         self.table.get_mut(key)
     }
 
+    pub fn insert(&mut self, run: Run) -> RunKey {
+        let id = run.id();
+        // A finished run comes back for somebody who names it; its key may be another's by now.
+        let idempotency = run.record.idempotency.as_ref().filter(|_| !run.has_ended);
+        let idempotency_key = idempotency.map(|known| known.key.clone());
+        let key = self.table.insert(run).expect("memory ends long before run keys do");
+        let taken = self.by_id.insert(id, key);
+        assert!(taken.is_none(), "the source of ids repeats itself");
+        if let Some(idempotency_key) = idempotency_key {
+            self.by_idempotency_key.insert(idempotency_key, key);
+        }
+        key
+    }
+
+    /// Takes a run out of memory.
+    pub fn remove(&mut self, key: RunKey) -> Option<Run> {
+        let run = self.table.remove(key)?;
+        self.by_id.remove(&run.id());
+        if let Some(known) = &run.record.idempotency
+            && self.by_idempotency_key.get(&known.key) == Some(&key)
+        {
+            self.by_idempotency_key.remove(&known.key);
+        }
+        Some(run)
+    }
+
+    pub fn note_finished(&mut self, key: RunKey, bytes: usize) {
+        self.finished_bytes += bytes;
+        self.finished.push_back(key);
+    }
+
     pub fn subscribed(&mut self) {
         self.subscribers += 1;
     }
 
     pub fn unsubscribed(&mut self) {
         self.subscribers -= 1;
+    }
+
+    /// True if a run asked for now could not begin at once.
+    pub fn must_wait(&self, session_id: &str, working_max: usize) -> bool {
+        self.working >= working_max || self.is_in_use(session_id)
+    }
+
+    /// True while a session has an unfinished run.
+    pub fn is_in_use(&self, session_id: &str) -> bool {
+        self.lines.contains_key(session_id) || self.own_session(session_id).is_some()
+    }
+
+    /// The unfinished run that is this session by itself.
+    fn own_session(&self, session_id: &str) -> Option<RunKey> {
+        let key = self.by_id.get(&RunId::parse(session_id)?)?;
+        let run = self.table.get(*key)?;
+        (run.record.is_own_session() && !run.status.is_finished()).then_some(*key)
+    }
+
+    /// Has a run stand in line if its session has, or may have, others. Returns true if there is
+    /// one before it.
+    fn join_line(&mut self, key: RunKey, record: &Record) -> bool {
+        if record.is_own_session() {
+            return false;
+        }
+        let first = self.own_session(&record.session_id);
+        let line = self.lines.entry(record.session_id.clone()).or_default();
+        if line.is_empty() {
+            line.extend(first);
+        }
+        line.push_back(key);
+        line.len() > 1
+    }
+
+    /// Takes a run out of its session's line. Returns the one whose turn it is thereby.
+    fn leave_line(&mut self, key: RunKey, session_id: &str) -> Option<RunKey> {
+        let line = self.lines.get_mut(session_id)?;
+        let was_first = line.front() == Some(&key);
+        line.retain(|waiting| *waiting != key);
+        let next = line.front().copied();
+        if next.is_none() {
+            self.lines.remove(session_id);
+        }
+        next.filter(|_| was_first)
     }
 
     /// Takes a run off the queue; at once if it is the next one, as each is when a drain begins.
@@ -65,16 +166,36 @@ impl Runs {
         }
     }
 
+    /// A run that has begun to be one no more: takes it out of all that leads to a thread.
+    fn leave(&mut self, key: RunKey, was: Status, session_id: &str) {
+        match was {
+            Status::Queued => {
+                self.waiting -= 1;
+                self.leave_queue(key);
+            }
+            _ => self.working -= 1,
+        }
+        self.starting.remove(&key);
+        if let Some(next) = self.leave_line(key, session_id) {
+            self.queue.push_back(next);
+        }
+    }
+
+    /// True while a run has begun and has no agent yet.
+    pub fn is_starting(&self, key: RunKey) -> bool {
+        self.starting.contains_key(&key)
+    }
+
     /// Runs that have not ended.
     pub fn unfinished(&self) -> usize {
-        self.queue.len() + self.working
+        self.waiting + self.working
     }
 
     pub fn counts(&self, conns: usize) -> Counts {
         Counts {
             conns,
             subscribers: self.subscribers,
-            queued: self.queue.len(),
+            queued: self.waiting,
             working: self.working,
             finished: self.table.len() - self.unfinished(),
             history_bytes: self.finished_bytes,
@@ -85,7 +206,7 @@ impl Runs {
     pub fn check(&self) {
         let count =
             |is: fn(Status) -> bool| self.table.iter().filter(|(_, run)| is(run.status)).count();
-        assert_eq!(self.queue.len(), count(|status| status == Status::Queued));
+        assert_eq!(self.waiting, count(|status| status == Status::Queued));
         assert_eq!(self.working, count(Status::is_working));
         assert_eq!(self.by_id.len(), self.table.len());
         let subscribers: usize = self.table.iter().map(|(_, run)| run.subscribers.len()).sum();
@@ -96,39 +217,160 @@ impl Runs {
             run.check();
             assert_eq!(self.by_id.get(&run.id()), Some(&key));
         }
+        self.check_order();
+    }
+
+    /// No run is waited for in vain, and of no session do two runs work.
+    fn check_order(&self) {
+        let status = |key: &RunKey| self.table.get(*key).map(|run| run.status);
+        for (session_id, line) in &self.lines {
+            assert!(!line.is_empty(), "{session_id} has a line of nobody");
+            let behind = line.iter().skip(1);
+            assert!(behind.clone().all(|key| status(key) == Some(Status::Queued)));
+            assert!(behind.clone().all(|key| !self.queue.contains(key)));
+        }
+        for (key, run) in self.table.iter().filter(|(_, run)| run.status == Status::Queued) {
+            let line = self.lines.get(&run.record.session_id);
+            let is_behind = line.is_some_and(|line| line.iter().skip(1).any(|k| *k == key));
+            assert!(is_behind || run.has_ended || self.queue.contains(&key), "forgotten in line");
+        }
+        for key in self.starting.keys() {
+            let run = self.table.get(*key).expect("a starting run is not forgotten");
+            assert!(run.status == Status::Running && run.request.is_some() && !run.has_ended);
+        }
     }
 }
 
 impl Machine {
-    pub(super) fn create(&mut self, request: Request) -> RunKey {
-        let id = request.run_id;
-        let run = Run::new(Arc::new(request), self.now);
-        let key = self.runs.table.insert(run).expect("memory ends long before run keys do");
-        let taken = self.runs.by_id.insert(id, key);
-        assert!(taken.is_none(), "the source of ids repeats itself");
-        self.runs.queue.push_back(key);
+    pub(super) fn create(&mut self, asked: Asked, idempotency: Option<Idempotency>) -> RunKey {
+        let Asked { request, lineage } = asked;
+        let record = Arc::new(Record {
+            no: self.keep.next_no(),
+            id: request.run_id,
+            owner: self.owner.clone(),
+            session_id: request.session_id.as_str().into(),
+            model: request.model.as_deref().map(Box::from),
+            instructions: request.instructions.as_deref().map(Box::from),
+            lineage,
+            created: self.now.wall,
+            idempotency,
+        });
+        let request = Arc::new(request);
+        let mut run = Run::new(record.clone(), Some(request.clone()), self.now);
+        run.stored_bytes = if self.keep.is_durable { 0 } else { request.len() };
+        let key = self.runs.insert(run);
+        self.runs.waiting += 1;
+        let is_behind = self.runs.join_line(key, &record);
+        let begins = !is_behind && self.runs.queue.is_empty() && self.has_room();
+        let status = if begins { Status::Running } else { Status::Queued };
+        self.keep.create(Write::Create { record, request, status }, key);
+        if begins {
+            self.take_up(key);
+            self.keep.also_awaits(Awaited::Begun(key));
+        } else if !is_behind {
+            self.runs.queue.push_back(key);
+        }
         key
     }
 
-    /// Hands waiting runs to agent threads while there is room.
-    pub(super) fn start_next(&mut self) {
-        while self.runs.working < self.config.max_runs && !self.is_draining() {
-            let Some(key) = self.runs.queue.pop_front() else { return };
-            let run = self.runs.get_mut(key).expect("a waiting run is not forgotten");
-            run.status = Status::Running;
-            run.started = self.now.tick;
-            run.updated = run.updated.max(self.now.wall);
-            let request = run.request.clone();
-            self.runs.working += 1;
-            self.outputs.push_back(Output::Start { run: key, request });
-            self.arm_run(key);
+    /// Takes in a run that had not ended when the last server did: one that had begun is over.
+    pub(super) fn take_over(&mut self, unfinished: Unfinished) {
+        let Unfinished { record, request, updated, next_seq } = unfinished;
+        let has_begun = request.is_none();
+        let mut run = Run::new(record.clone(), request, self.now);
+        run.log = Log::resumed(next_seq);
+        run.updated = updated.max(record.created);
+        run.said_at = run.updated;
+        let key = self.runs.insert(run);
+        self.runs.waiting += 1;
+        if has_begun {
+            self.take_up(key);
+            self.conclude(key, interrupted("The server ended while the run was working."));
+        } else if !self.runs.join_line(key, &record) {
+            self.runs.queue.push_back(key);
         }
     }
 
-    pub(super) fn find_run(&self, name: &str) -> Result<RunKey, Reject> {
-        let id = RunId::parse(name).filter(|_| name.starts_with("run_"));
-        let key = id.and_then(|id| self.runs.by_id.get(&id));
-        key.copied().ok_or_else(|| Reject::RunNotFound(name.to_owned()))
+    fn has_room(&self) -> bool {
+        self.runs.working < self.config.max_runs
+            && !self.is_draining()
+            && self.keep.fault().is_none()
+    }
+
+    /// Has waiting runs begin while there is room.
+    pub(super) fn start_next(&mut self) {
+        while self.has_room() {
+            let Some(key) = self.runs.queue.pop_front() else { return };
+            let Some(run) = self.runs.get(key).filter(|run| !run.has_ended) else { continue };
+            let no = run.record.no;
+            self.take_up(key);
+            let at = self.runs.get(key).expect("it was there a moment ago").updated;
+            self.keep.write(Write::Begin { no, at }, Some(Awaited::Begun(key)));
+        }
+    }
+
+    /// From now on the run counts as working; it gets a thread once the store knows.
+    fn take_up(&mut self, key: RunKey) {
+        let now = self.now;
+        let run = self.runs.get_mut(key).expect("a waiting run is not forgotten");
+        run.status = Status::Running;
+        run.updated = run.updated.max(now.wall);
+        let awaits_history = run.record.lineage != Lineage::Given;
+        self.runs.waiting -= 1;
+        self.runs.working += 1;
+        self.runs.starting.insert(key, Starting { awaits_store: true, awaits_history });
+    }
+
+    /// The store knows that the run has begun, and so what it goes on with.
+    pub(super) fn ask_history(&mut self, key: RunKey) {
+        let awaits = self.runs.starting.get(&key).is_some_and(|it| it.awaits_history);
+        if let Some(run) = self.runs.get(key).filter(|_| awaits) {
+            let query = Query::History { no: run.record.no, bytes_max: HISTORY_LOAD_BYTES_MAX };
+            self.ask(Asker::Run(key), query);
+        }
+    }
+
+    pub(super) fn history_told(&mut self, key: RunKey, history: History) {
+        let Some(starting) = self.runs.starting.get_mut(&key) else { return };
+        starting.awaits_history = false;
+        let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
+        let request = run.request.as_mut().expect("a starting run knows what it is asked");
+        let request = Arc::make_mut(request);
+        (request.history, request.omitted) = (history.messages, history.omitted);
+        self.launch(key);
+    }
+
+    /// The store cannot say what was said before.
+    pub(super) fn history_lost(&mut self, key: RunKey) {
+        if self.runs.starting.contains_key(&key) {
+            let error = "The conversation so far could not be read from the store.";
+            self.conclude(key, failed("store_unavailable", error));
+        }
+    }
+
+    /// That the run has begun would outlive a loss of power.
+    pub(super) fn is_begun(&mut self, key: RunKey) {
+        if let Some(starting) = self.runs.starting.get_mut(&key) {
+            starting.awaits_store = false;
+            self.launch(key);
+        }
+    }
+
+    /// Hands a run to an agent thread if nothing keeps it from that.
+    fn launch(&mut self, key: RunKey) {
+        let Some(Starting { awaits_store: false, awaits_history: false }) =
+            self.runs.starting.get(&key)
+        else {
+            return;
+        };
+        self.runs.starting.remove(&key);
+        let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
+        let request = run.request.take().expect("a starting run knows what it is asked");
+        (run.started, run.touched) = (self.now.tick, self.now.tick);
+        self.outputs.push_back(Output::Start { run: key, request });
+        let steers = run.steers.iter().cloned();
+        self.outputs.extend(steers.map(|steer| Output::Steer { run: key, steer }));
+        self.arm_run(key);
     }
 
     /// `POST /v1/runs/{id}/stop`: the answer, and the run on its way out.
@@ -142,22 +384,27 @@ impl Machine {
         to_json(&serde_json::json!({ "run_id": name, "status": "stopping" }))
     }
 
-    /// Ends a run from outside: at once if it waits, else by telling its agent.
+    /// Ends a run from outside: at once if it has no thread yet, else by telling its agent.
     pub(super) fn cancel(&mut self, key: RunKey, cause: Cause) {
         let Some(run) = self.runs.table.get_mut(key) else { return };
         run.touched = self.now.tick;
+        if run.has_ended {
+            return;
+        }
         match run.status {
-            Status::Queued => {
-                let ending =
-                    Cancelled { usage: Usage::default(), output: None, pending_steer: None };
-                self.conclude(key, Kind::Cancelled(Box::new(ending)));
-            }
-            Status::Running => {
+            Status::Running if !self.runs.starting.contains_key(&key) => {
                 run.status = Status::Stopping;
                 run.updated = run.updated.max(self.now.wall);
                 self.outputs.push_back(Output::Cancel { run: key, cause });
             }
+            Status::Queued | Status::Running => self.conclude(key, unstarted(cause)),
             _ => {}
+        }
+    }
+
+    pub(super) fn cancel_working(&mut self, cause: Cause) {
+        for key in self.working_runs() {
+            self.cancel(key, cause);
         }
     }
 
@@ -171,52 +418,64 @@ impl Machine {
             ending.runtime = self.pages.runtime();
         }
         let Some(run) = self.runs.table.get_mut(key) else { return };
-        if run.status.is_finished() {
+        if run.has_ended {
             return;
         }
-        let (before, start) = (run.status, run.log.start());
-        run.push(event, &mut self.scratch);
-        let (finished, dropped) = (run.status.is_finished(), run.log.start() > start);
-        if !run.listed {
-            run.listed = true;
-            self.news.push_back(key);
+        let taken = run.take_in(event, &mut self.scratch);
+        if run.has_ended {
+            self.runs.starting.remove(&key);
         }
-        if dropped {
-            self.cut_off(key);
-        }
-        if finished {
-            self.finished(key, before);
-        }
+        self.keep_said(key, taken);
     }
 
     /// Ends a run that has no thread to speak for it, or one that no longer answers.
     fn conclude(&mut self, key: RunKey, kind: Kind) {
         let Some(run) = self.runs.get(key) else { return };
-        let at = run.updated.max(self.now.wall);
+        let at = run.said_at.max(self.now.wall);
         let seq = run.log.next_seq();
         self.event(Event { run: key, seq, at, kind });
     }
 
-    fn finished(&mut self, key: RunKey, before: Status) {
+    /// The run's terminal event may be shown.
+    pub(super) fn finish(
+        &mut self,
+        key: RunKey,
+        status: Status,
+        outcome: Arc<Outcome>,
+        name: &'static str,
+        at: Wall,
+    ) {
         let tick = self.now.tick;
-        let run = self.runs.get_mut(key).expect("the caller just used it");
+        let run = self.runs.table.get_mut(key).expect("an unfinished run is not forgotten");
+        let was = std::mem::replace(&mut run.status, status);
+        run.outcome = Some(outcome);
+        run.request = None;
         run.touched = tick;
-        let bytes = run.bytes();
-        self.runs.finished_bytes += bytes;
-        self.runs.finished.push_back(key);
-        match before {
-            Status::Queued => self.runs.leave_queue(key),
-            _ => self.runs.working -= 1,
-        }
+        let written = run.log.written();
+        let session_id = run.record.session_id.clone();
+        self.show(key, written, name, at);
+        let bytes = self.runs.get(key).expect("it was there a moment ago").bytes();
+        self.runs.note_finished(key, bytes);
+        self.runs.leave(key, was, &session_id);
         self.arm_run(key);
         self.forget_for_room();
-        self.start_next();
-        self.drain_on();
+    }
+
+    /// Undoes what `create` has done: the store could not take the run, and nobody knows of it.
+    pub(super) fn drop_uncreated(&mut self, key: RunKey) {
+        let Some(run) = self.runs.remove(key) else { return };
+        assert!(run.subscribers.is_empty(), "somebody reads a run that was never promised");
+        self.runs.leave(key, run.status, &run.record.session_id);
     }
 
     pub(super) fn interrupt_queued(&mut self) {
-        while let Some(key) = self.runs.queue.front().copied() {
-            self.conclude(key, interrupted("The server stopped before the run began."));
+        let queued = self.runs.table.iter().filter(|(_, run)| run.status == Status::Queued);
+        let mut queued: Vec<_> = queued.map(|(key, run)| (run.record.no, key)).collect();
+        queued.sort_unstable();
+        for (_, key) in queued {
+            if self.runs.get(key).is_some_and(|run| !run.has_ended) {
+                self.conclude(key, interrupted("The server stopped before the run began."));
+            }
         }
     }
 
@@ -224,15 +483,15 @@ impl Machine {
     pub(super) fn end_grace(&mut self) {
         let until = self.now.tick.after(DRAIN_LAST_WORD_MS);
         self.set_drain(Drain::LastWords { until }, until);
-        for key in self.working_runs() {
-            self.cancel(key, Cause::Shutdown);
-        }
+        self.cancel_working(Cause::Shutdown);
     }
 
     /// Agents that have not answered to that are spoken for.
     pub(super) fn interrupt_all(&mut self) {
         for key in self.working_runs() {
-            self.conclude(key, interrupted("The server stopped while the run was working."));
+            if self.runs.get(key).is_some_and(|run| !run.has_ended) {
+                self.conclude(key, interrupted("The server stopped while the run was working."));
+            }
         }
     }
 
@@ -240,8 +499,76 @@ impl Machine {
         let working = self.runs.table.iter().filter(|(_, run)| run.status.is_working());
         working.map(|(key, _)| key).collect()
     }
+
+    /// `DELETE /v1/runs/{id}`.
+    pub(super) fn delete_run(&mut self, conn: ConnId, key: RunKey) -> Result<Done, Halt> {
+        let run = self.runs.get(key).expect("the caller just found it");
+        if !run.status.is_finished() {
+            return Err(Reject::RunNotFinished.into());
+        }
+        if self.keep.fault().is_some() {
+            return Err(Reject::StoreUnavailable.into());
+        }
+        let no = run.record.no;
+        self.keep.write(Write::Delete { no }, Some(Awaited::RunDeleted { conn, run: key }));
+        Ok(Done::Awaits(Awaits::Deletion))
+    }
+
+    pub(super) fn run_deleted(&mut self, conn: ConnId, run: RunKey) {
+        self.forget_deleted(run);
+        self.deleted(conn);
+    }
+
+    /// `DELETE /v1/sessions/{id}`.
+    pub(super) fn delete_session(
+        &mut self,
+        conn: ConnId,
+        name: &str,
+        found: &Found,
+    ) -> Result<Done, Halt> {
+        self.find_session(name, found)?;
+        if self.runs.is_in_use(name) {
+            return Err(Reject::SessionInUse.into());
+        }
+        if self.keep.fault().is_some() {
+            return Err(Reject::StoreUnavailable.into());
+        }
+        let (owner, session_id): (_, Box<str>) = (self.owner.clone(), name.into());
+        self.keep.write(
+            Write::DeleteSession { owner, id: session_id.clone() },
+            Some(Awaited::SessionDeleted { conn, session_id }),
+        );
+        Ok(Done::Awaits(Awaits::Deletion))
+    }
+
+    pub(super) fn session_deleted(&mut self, conn: ConnId, session_id: &str) {
+        let of_session = |run: &Run| *run.record.session_id == *session_id;
+        let runs = self.runs.table.iter().filter(|(_, run)| of_session(run));
+        let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();
+        runs.into_iter().for_each(|run| self.forget_deleted(run));
+        self.deleted(conn);
+    }
 }
 
 fn interrupted(error: &str) -> Kind {
     Kind::Interrupted(Box::new(Interrupted { error: error.to_owned(), pending_steer: None }))
+}
+
+fn failed(reason: &'static str, error: &str) -> Kind {
+    let (error, usage) = (error.to_owned(), Usage::default());
+    Kind::Failed(Box::new(Failed { error, reason, usage, output: None, pending_steer: None }))
+}
+
+/// The end of a run that has no agent to say it.
+fn unstarted(cause: Cause) -> Kind {
+    match cause {
+        Cause::Stop | Cause::Orphan => Kind::Cancelled(Box::new(Cancelled {
+            usage: Usage::default(),
+            output: None,
+            pending_steer: None,
+        })),
+        Cause::Shutdown => interrupted("The server stopped before the run began."),
+        Cause::Deadline => failed("run_timeout", "The run took longer than --run-timeout allows."),
+        Cause::Store => failed("store_unavailable", "The store could not keep the run's events."),
+    }
 }

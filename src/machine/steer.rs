@@ -4,10 +4,10 @@
 //! each `run.steered` strikes the oldest off; what is left at the terminal event came too late. So
 //! each accepted steer is told of exactly once, also where the agent's last word and a steer cross.
 use super::pages::to_json;
-use super::run::Status;
 use super::{Machine, Output};
 use crate::id::RunKey;
 use crate::limits::STEERS_WAITING_MAX;
+use crate::record::Status;
 use crate::request::Steer;
 use crate::wire::{Reject, steer};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl Machine {
     pub(super) fn steer(&mut self, key: RunKey, body: &[u8]) -> Result<Vec<u8>, Reject> {
         let steer = steer::parse(body)?;
         let run = self.runs.get_mut(key).expect("the caller just found it");
-        if run.status != Status::Running {
+        if run.status != Status::Running || run.has_ended {
             return Err(Reject::RunNotAcceptingSteer);
         }
         if run.steers.len() >= STEERS_WAITING_MAX {
@@ -31,7 +31,10 @@ impl Machine {
         run.steers.push_back(steer.clone());
         run.touched = self.now.tick;
         let name = run.id().to_string();
-        self.outputs.push_back(Output::Steer { run: key, steer });
+        // A run that has begun and has no agent yet is given it together with its agent.
+        if !self.runs.is_starting(key) {
+            self.outputs.push_back(Output::Steer { run: key, steer });
+        }
         let object = "hermes.run.steer";
         Ok(to_json(&serde_json::json!({ "object": object, "run_id": name, "accepted": true })))
     }

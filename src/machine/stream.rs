@@ -1,9 +1,13 @@
 //! Subscribers: cursors into a run's log, each at its own pace.
 use super::admit::Manner;
-use super::conn::{Conn, Phase, Stream};
-use super::{Machine, Output};
+use super::conn::{Behind, Conn, Phase, Stream};
+use super::log::Place;
+use super::waiting::{Done, Halt};
+use super::{Asker, Machine, Output};
 use crate::id::{ConnId, RunKey};
-use crate::limits::LINGER_MS;
+use crate::limits::{HISTORY_BYTES_MAX, LINGER_MS, LOG_WINDOW_BYTES_MAX, PAGE_BYTES_MAX};
+use crate::record::{EventsPage, Query};
+use crate::time::Wall;
 use crate::wire::head::Version;
 use crate::wire::{Reject, body, reply, sse};
 
@@ -15,43 +19,46 @@ impl Machine {
         key: RunKey,
         cursor: Option<&str>,
         manner: &Manner,
-    ) -> Result<(), Reject> {
+    ) -> Result<Done, Halt> {
         let now = self.now;
         let run = self.runs.get_mut(key).expect("the caller just found it");
         run.touched = now.tick;
-        let next_seq = seq_after(cursor, run.log.next_seq())?;
+        let next_seq = seq_after(cursor, run.log.shown_seq())?;
         let conn = self.conns.get_mut(id).expect("the caller just used it");
-        if run.log.is_sealed() && next_seq == run.log.next_seq() {
+        if run.log.is_over() && next_seq == run.log.shown_seq() {
             reply::empty(&mut conn.outbox, &manner.meta(&self.date), 204, &[]);
-            return Ok(());
+            return Ok(Done::Answered);
         }
         let chunked = manner.version == Version::Http11;
         reply::stream_head(&mut conn.outbox, &manner.meta(&self.date));
         if manner.head_only {
-            return Ok(());
+            return Ok(Done::Answered);
         }
         comment(&mut conn.outbox, chunked, sse::OPEN);
         let oldest = run.log.oldest_seq();
-        if next_seq < oldest {
+        let is_behind = next_seq < oldest && self.keep.is_durable;
+        if next_seq < oldest && !is_behind {
             self.scratch.clear();
             sse::truncated(&mut self.scratch, run.id(), now.wall, oldest, next_seq);
             comment(&mut conn.outbox, chunked, &self.scratch);
         }
         let at = run.log.place_of(next_seq.max(oldest));
+        let behind = is_behind.then_some(Behind { next_seq, is_asking: false });
         let index = run.subscribers.len() as u32;
         run.subscribers.push(id);
         self.runs.subscribed();
-        conn.phase = Phase::Stream(Stream { run: key, at, index, chunked, close: manner.close });
+        let close = manner.close;
+        conn.phase = Phase::Stream(Stream { run: key, at, behind, index, chunked, close });
         conn.due = now.tick.after_duration(self.config.keepalive);
         self.arm_conn(id);
         self.pump(id);
-        Ok(())
+        Ok(Done::Streams)
     }
 
     /// The part of a run's log that is due to this connection.
     pub(super) fn lent(&self, conn: &Conn) -> &[u8] {
         match &conn.phase {
-            Phase::Stream(stream) if stream.chunked => {
+            Phase::Stream(stream) if stream.chunked && stream.behind.is_none() => {
                 let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
                 run.log.slice(stream.at)
             }
@@ -118,7 +125,7 @@ impl Machine {
                 self.resume_reading(id);
             }
             Phase::Head { .. } | Phase::Body(_) => self.go_on(id),
-            Phase::Linger { .. } => {}
+            Phase::Linger { .. } | Phase::Waiting(_) => {}
         }
     }
 
@@ -154,6 +161,9 @@ impl Machine {
 
     /// Brings a stream on: lists it if something is due, ends it if all has been sent.
     fn pump(&mut self, id: ConnId) {
+        if !self.catch_up(id) {
+            return;
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Phase::Stream(stream) = &mut conn.phase else { return };
         let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
@@ -170,22 +180,99 @@ impl Machine {
         if !conn.outbox.is_empty() || stream.at < unread {
             return self.list(id);
         }
-        if log.is_sealed() && (stream.at == log.end() || log.frame(stream.at).is_none()) {
+        if log.is_over() && (stream.at == log.end() || log.frame(stream.at).is_none()) {
             self.end_stream(id);
         }
     }
 
-    /// Closes every subscriber whose next bytes are gone, before anybody asks for them. It may come
-    /// again and be told what it has missed.
-    pub(super) fn cut_off(&mut self, key: RunKey) {
+    /// Brings a stream that is told from the store nearer to what is in memory. Returns true once
+    /// it is there.
+    fn catch_up(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        let Phase::Stream(stream) = &mut conn.phase else { return false };
+        let Some(behind) = &mut stream.behind else { return true };
+        let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+        if behind.next_seq >= run.log.oldest_seq() {
+            stream.at = run.log.place_of(behind.next_seq);
+            stream.behind = None;
+            return true;
+        }
+        if !conn.outbox.is_empty() {
+            self.list(id);
+        } else if !behind.is_asking {
+            behind.is_asking = true;
+            let (no, from_seq) = (run.record.no, behind.next_seq);
+            let query = Query::Events { no, from_seq, bytes_max: PAGE_BYTES_MAX };
+            self.ask(Asker::Conn(id), query);
+        }
+        false
+    }
+
+    /// What the store has for a stream. A run that is no longer there was deleted.
+    pub(super) fn page_told(&mut self, id: ConnId, page: &EventsPage) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Phase::Stream(stream) = &mut conn.phase else { return };
+        let Some(behind) = &mut stream.behind else { return };
+        behind.is_asking = false;
+        if page.lines.is_empty() || page.first_seq != behind.next_seq {
+            return self.close(id);
+        }
+        let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+        // The store may have more already than what may be shown.
+        let count = run.log.shown_seq() - behind.next_seq;
+        for line in page.lines.lines().take(count as usize) {
+            self.scratch.clear();
+            sse::frame_of_json(&mut self.scratch, behind.next_seq, line);
+            comment(&mut conn.outbox, stream.chunked, &self.scratch);
+            behind.next_seq += 1;
+        }
+        self.pump(id);
+    }
+
+    /// Lets readers see what a run has said up to `written`, of which the last was event `name`.
+    pub(super) fn show(&mut self, key: RunKey, written: Place, name: &'static str, at: Wall) {
+        let Some(run) = self.runs.get_mut(key) else { return };
+        run.show(written, name, at);
+        if !run.listed {
+            run.listed = true;
+            self.news.push_back(key);
+        }
+        let bytes_max = if self.keep.is_durable { LOG_WINDOW_BYTES_MAX } else { HISTORY_BYTES_MAX };
+        let run = self.runs.get(key).expect("it was there a moment ago");
+        let start = run.log.start_within(bytes_max);
+        if start > run.log.start() {
+            self.leave_behind(key, start);
+            let run = self.runs.get_mut(key).expect("a working run is not forgotten");
+            run.log.forget_before(start);
+        }
+    }
+
+    /// What lies before `start` is about to leave memory: readers that are not beyond it are told
+    /// from the store from now on. Where nothing else has it they are cut off; they may come again
+    /// and be told what they have missed.
+    fn leave_behind(&mut self, key: RunKey, start: u64) {
         let Some(run) = self.runs.get(key) else { return };
-        let start = run.log.start();
-        let has_lost = |id: &ConnId| match self.conns.get(*id).map(|conn| &conn.phase) {
-            Some(Phase::Stream(stream)) => stream.at < start,
+        let is_late = |id: &ConnId| match self.conns.get(*id).map(|conn| &conn.phase) {
+            Some(Phase::Stream(stream)) => stream.behind.is_none() && stream.at < start,
             _ => false,
         };
-        let lost: Vec<ConnId> = run.subscribers.iter().copied().filter(has_lost).collect();
-        lost.into_iter().for_each(|id| self.close(id));
+        let late: Vec<ConnId> = run.subscribers.iter().copied().filter(is_late).collect();
+        for id in late {
+            if self.keep.is_durable {
+                self.fall_behind(id);
+            } else {
+                self.close(id);
+            }
+        }
+    }
+
+    fn fall_behind(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Phase::Stream(stream) = &mut conn.phase else { return };
+        let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
+        let (rest, next_seq) = run.log.rest_of_frame(stream.at);
+        conn.outbox.extend_from_slice(rest);
+        stream.behind = Some(Behind { next_seq, is_asking: false });
     }
 
     fn end_stream(&mut self, id: ConnId) {

@@ -1,34 +1,21 @@
 //! `POST /v1/runs`: from a body to a run, or to the run it repeats.
 use super::Machine;
 use super::admit::Admitted;
-use super::pages::{output_of, to_json};
+use super::conn::Awaits;
+use super::pages::to_json;
+use super::waiting::{Done, Found, Halt};
 use crate::id::{ConnId, RunId, RunKey};
-use crate::request::{Content, Message, Request};
+use crate::limits::IDEMPOTENCY_TTL_MS;
+use crate::record::{Idempotency, Lineage, Query, Record};
+use crate::request::Request;
+use crate::time::Wall;
 use crate::wire::Reject;
 use crate::wire::submit::{self, Submission};
 use serde::Serialize;
-use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 
 /// What a client is told to wait before it tries again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
-/// What two requests have in common exactly when one repeats the other: a hash of 128 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(u64, u64);
-
-impl Fingerprint {
-    pub fn of(parts: &[&[u8]]) -> Fingerprint {
-        let half = |salt: u8| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u8(salt);
-            for part in parts {
-                hasher.write_usize(part.len());
-                hasher.write(part);
-            }
-            hasher.finish()
-        };
-        Fingerprint(half(0), half(1))
-    }
-}
 
 #[derive(Serialize)]
 struct Accepted<'a> {
@@ -42,56 +29,55 @@ impl Machine {
     /// `POST /v1/runs`.
     pub(super) fn submit(
         &mut self,
-        id: ConnId,
         admitted: &Admitted,
         body: &[u8],
-    ) -> Result<(), Reject> {
+        found: &Found,
+    ) -> Result<Done, Halt> {
         if self.is_draining() {
             let retry_after_s = self.config.drain.as_secs() + RETRY_AFTER_S;
-            return Err(Reject::Draining { retry_after_s });
+            return Err(Reject::Draining { retry_after_s }.into());
         }
         let submission = submit::parse(body)?;
         let session = session_header(admitted)?;
-        let idempotency_key = idempotency_key(admitted)?;
-        if submission.provider.as_ref().is_some_and(|name| *name != self.pages.provider) {
-            return Err(Reject::UnknownProvider(submission.provider.unwrap_or_default()));
-        }
-        let fingerprint = idempotency_key.map(|_| {
-            let header = |value: &Option<Box<str>>| value.as_deref().unwrap_or("").to_owned();
-            let (key, id) = (header(&admitted.session_key), header(&admitted.session_id));
-            Fingerprint::of(&[body, key.as_bytes(), id.as_bytes()])
-        });
-        if let Some((key, fingerprint)) = idempotency_key.zip(fingerprint)
-            && let Some((run, known)) = self.runs.by_idempotency_key.get(key)
+        let idempotency = idempotency(admitted, body)?;
+        if let Some(name) = &submission.provider
+            && *name != self.pages.provider
         {
-            if *known != fingerprint {
-                return Err(Reject::IdempotencyKeyConflict);
-            }
-            let run = *run;
-            self.accepted(id, admitted, run, true);
-            return Ok(());
+            return Err(Reject::UnknownProvider(name.clone()).into());
         }
-        // After the replay: what a first try built on may be forgotten by the time of the second.
-        let request = self.resolve(submission, session)?;
-        if self.runs.working >= self.config.max_runs
-            && self.runs.queue.len() >= self.config.max_queue
+        if let Some(idempotency) = &idempotency
+            && let Some(run) = self.repeated(idempotency, found)?
         {
+            return Ok(Done::Awaits(Awaits::Creation { run, replayed: true }));
+        }
+        // After the replay: what a first try built on may be gone by the time of the second.
+        let asked = self.resolve(submission, session, found)?;
+        self.check_room(&asked.request.session_id)?;
+        let run = self.create(asked, idempotency);
+        Ok(Done::Awaits(Awaits::Creation { run, replayed: false }))
+    }
+
+    fn check_room(&self, session_id: &str) -> Result<(), Reject> {
+        if self.keep.fault().is_some() {
+            return Err(Reject::StoreUnavailable);
+        }
+        let must_wait = self.runs.must_wait(session_id, self.config.max_runs);
+        if must_wait && self.runs.waiting >= self.config.max_queue {
             return Err(Reject::TooManyRuns { retry_after_s: RETRY_AFTER_S });
         }
-        let run = self.create(request);
-        if let Some((key, fingerprint)) = idempotency_key.zip(fingerprint) {
-            self.runs.by_idempotency_key.insert(key.into(), (run, fingerprint));
-            let record = self.runs.get_mut(run).expect("it was just created");
-            record.idempotency_key = Some(key.into());
-        }
-        self.accepted(id, admitted, run, false);
-        self.start_next();
         Ok(())
     }
 
-    fn accepted(&mut self, id: ConnId, admitted: &Admitted, key: RunKey, replayed: bool) {
+    /// Puts the answer to a submission into the outbox.
+    pub(super) fn accepted(
+        &mut self,
+        id: ConnId,
+        admitted: &Admitted,
+        key: RunKey,
+        replayed: bool,
+    ) {
         let tick = self.now.tick;
-        let run = self.runs.get_mut(key).expect("the caller just found it");
+        let run = self.runs.get_mut(key).expect("a run is not forgotten while a client awaits it");
         run.touched = tick;
         let run_id = run.id();
         let name = run_id.to_string();
@@ -108,47 +94,84 @@ impl Machine {
         self.reply(id, &admitted.manner, 202, &extra, &to_json(&page));
     }
 
-    /// What the agent is asked, once all that the client left out has been filled in.
-    fn resolve(&mut self, asked: Submission, session: Option<&str>) -> Result<Request, Reject> {
+    /// What the agent is asked, once all that the client left out has been filled in; the history
+    /// that is in the store comes when the run begins.
+    fn resolve(
+        &mut self,
+        asked: Submission,
+        session: Option<&str>,
+        found: &Found,
+    ) -> Result<Asked, Halt> {
         let previous = match (&asked.previous_response_id, &asked.history) {
-            (Some(name), None) => Some(self.previous(name)?),
+            (Some(name), None) => Some(self.previous(name, found)?),
             _ => None,
         };
         let run_id = RunId((self.ids)());
-        let inherited = previous.as_ref().map(|request| request.session_id.as_str());
-        let session = asked.session_id.as_deref().or(session).or(inherited).map(str::to_owned);
-        let instructions = asked.instructions.or_else(|| previous.as_ref()?.instructions.clone());
-        let history = match (asked.history, &previous) {
-            (Some(history), _) => history,
-            (None, Some(previous)) => previous.history.clone(),
-            (None, None) => asked.earlier,
+        let inherited = previous.as_ref().map(|record| &*record.session_id);
+        let named = asked.session_id.as_deref().or(session).or(inherited);
+        let lineage = match (&asked.history, &previous) {
+            (Some(_), _) => Lineage::Given,
+            (None, Some(previous)) => Lineage::After(previous.no),
+            (None, None) if named.is_some() => Lineage::Session,
+            (None, None) => Lineage::Given,
         };
+        let session_id = named.map_or_else(|| run_id.to_string(), str::to_owned);
+        let inherited = || previous.as_ref()?.instructions.as_deref().map(str::to_owned);
+        let instructions = asked.instructions.or_else(inherited);
         let model = asked.model.filter(|model| !self.pages.is_own_model(model));
-        Ok(Request {
+        let request = Request {
             run_id,
-            session_id: session.unwrap_or_else(|| run_id.to_string()),
+            session_id,
             input: asked.input,
-            history,
+            history: asked.history.unwrap_or(asked.earlier),
+            omitted: 0,
             instructions,
             model,
             provider: asked.provider,
             model_options: asked.model_options,
-        })
+        };
+        Ok(Asked { request, lineage })
     }
 
-    /// An earlier run as a conversation: its request, with the answer at the end of its history.
-    fn previous(&self, name: &str) -> Result<Request, Reject> {
-        let found = RunId::parse(name).and_then(|id| self.runs.by_id.get(&id));
-        let run = found.and_then(|key| self.runs.get(*key));
-        let run = run.ok_or_else(|| Reject::PreviousResponseNotFound(name.to_owned()))?;
-        let mut request = Request::clone(&run.request);
-        request.history.push(Message { role: "user".to_owned(), content: request.input.clone() });
-        if let Some(output) = output_of(run) {
-            let content = Content::Text(output.to_owned());
-            request.history.push(Message { role: "assistant".to_owned(), content });
-        }
-        Ok(request)
+    /// The run of that name, or of that response id.
+    fn previous(&mut self, name: &str, found: &Found) -> Result<Arc<Record>, Halt> {
+        let run = RunId::parse(name).map(|id| self.run_by_id(id, found)).transpose()?.flatten();
+        let run = run.and_then(|key| self.runs.get(key));
+        let unknown = || Reject::PreviousResponseNotFound(name.to_owned());
+        Ok(run.ok_or_else(unknown)?.record.clone())
     }
+
+    /// The run that was asked for by the same request before.
+    fn repeated(&mut self, asked: &Idempotency, found: &Found) -> Result<Option<RunKey>, Halt> {
+        let Some(run) = self.run_by_key(&asked.key, found)? else { return Ok(None) };
+        let record = &self.runs.get(run).expect("it was just found").record;
+        let known = record.idempotency.as_ref();
+        if known.is_none_or(|known| known.fingerprint != asked.fingerprint) {
+            return Err(Reject::IdempotencyKeyConflict.into());
+        }
+        Ok(Some(run))
+    }
+
+    /// The run that was asked for under this key.
+    fn run_by_key(&mut self, key: &str, found: &Found) -> Result<Option<RunKey>, Halt> {
+        if let Some(run) = self.runs.by_idempotency_key.get(key) {
+            return Ok(Some(*run));
+        }
+        if !self.keep.is_durable {
+            return Ok(None);
+        }
+        let since = Wall(self.now.wall.0.saturating_sub(IDEMPOTENCY_TTL_MS * 1_000));
+        // Two tries of one request must ask the same: the second may come in another microsecond.
+        let since = Wall(since.seconds() / 3600 * 3_600_000_000);
+        let query = Query::Idempotent { owner: self.owner.clone(), key: key.into(), since };
+        Ok(found.finished_run(query)?.map(|stored| self.revive(stored)))
+    }
+}
+
+/// A submission that can become a run.
+pub struct Asked {
+    pub request: Request,
+    pub lineage: Lineage,
 }
 
 /// The session a header names: its id before its key. `None` when there is no such header.
@@ -164,7 +187,23 @@ fn session_header(admitted: &Admitted) -> Result<Option<&str>, Reject> {
     Ok(named.filter(|name| !name.is_empty()))
 }
 
-fn idempotency_key(admitted: &Admitted) -> Result<Option<&str>, Reject> {
-    let key = admitted.idempotency_key.as_deref();
-    key.map_or(Ok(()), submit::idempotency_key).map(|()| key)
+fn idempotency(admitted: &Admitted, body: &[u8]) -> Result<Option<Idempotency>, Reject> {
+    let Some(key) = admitted.idempotency_key.as_deref() else { return Ok(None) };
+    submit::idempotency_key(key)?;
+    let header = |value: &Option<Box<str>>| value.as_deref().unwrap_or("").to_owned();
+    let (session_key, session_id) = (header(&admitted.session_key), header(&admitted.session_id));
+    let fingerprint = fingerprint(&[body, session_key.as_bytes(), session_id.as_bytes()]);
+    Ok(Some(Idempotency { key: key.into(), fingerprint }))
+}
+
+/// What two requests have in common exactly when one repeats the other, also after a restart: a
+/// hash of 128 bits (FNV-1a), which only has to tell a client's own requests apart.
+fn fingerprint(parts: &[&[u8]]) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let mix = |hash: u128, byte: &u8| (hash ^ u128::from(*byte)).wrapping_mul(PRIME);
+    parts.iter().fold(BASIS, |hash, part| {
+        let size = part.len().to_le_bytes();
+        part.iter().chain(&size).fold(hash, mix)
+    })
 }

@@ -1,6 +1,7 @@
 //! poll, tell the machine, do what it says, write what is due. One thread, one page.
 use super::Handle;
 use super::clock::Clock;
+use super::depot::Depot;
 use super::doorbell::Doorbell;
 use super::listener::{self, Accepted};
 use super::sockets::{Sockets, token_of};
@@ -11,12 +12,13 @@ use crate::config::Config;
 use crate::event::{Cause, Event, Failed, Kind, Usage};
 use crate::id::{ConnId, RunKey};
 use crate::limits::{
-    EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, WRITE_TURN_BYTES_MAX,
+    EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, STORE_EXIT_MS, WRITE_TURN_BYTES_MAX,
 };
 use crate::machine::{Input, Machine, Output};
 use crate::request::{Request, Steer};
+use crate::store::Store;
 use crate::time::{Now, Tick};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::BTreeMap;
@@ -34,19 +36,18 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 
 const EMPTY_KEY: &str = "Config::key is empty; set a key, or None to let everyone in";
 
-/// What other threads tell the loop.
-pub enum News {
-    Event(Event),
-    Drain,
-}
-
 pub struct EventLoop {
     poll: Poll,
     listener: TcpListener,
     doorbell: Arc<Doorbell>,
-    news_out: Sender<News>,
-    news_in: Receiver<News>,
+    /// What agents say. It is bounded, so that an agent that is faster than the rest must wait.
+    events: Receiver<Event>,
+    /// Set while events may wait for which the doorbell will not ring again.
+    has_events: bool,
+    drains_out: Sender<()>,
+    drains: Receiver<()>,
     workers: Workers,
+    depot: Depot,
     machine: Machine,
     sockets: Sockets,
     /// How the agents at work are reached.
@@ -63,7 +64,11 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    pub fn bind(mut config: Config, agent: Arc<dyn Agent>) -> io::Result<EventLoop> {
+    pub fn bind(
+        mut config: Config,
+        agent: Arc<dyn Agent>,
+        store: Box<dyn Store>,
+    ) -> io::Result<EventLoop> {
         if config.key.as_ref().is_some_and(String::is_empty) {
             return Err(io::Error::new(ErrorKind::InvalidInput, EMPTY_KEY));
         }
@@ -73,7 +78,9 @@ impl EventLoop {
         config.addr = listener.local_addr()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let doorbell = Arc::new(Doorbell::new(poll.registry(), DOORBELL)?);
-        let (news_out, news_in) = bounded(EVENTS_QUEUED_MAX);
+        let (events_out, events) = bounded(EVENTS_QUEUED_MAX);
+        let (drains_out, drains) = unbounded();
+        let (depot, shelf) = Depot::open(store, doorbell.clone()).map_err(io::Error::other)?;
         let secrets = config.known_secrets();
         let about = agent.about();
         let clock = Clock::start();
@@ -81,11 +88,14 @@ impl EventLoop {
         Ok(EventLoop {
             poll,
             listener,
-            workers: Workers::new(agent, secrets, news_out.clone(), doorbell.clone()),
+            workers: Workers::new(agent, secrets, events_out, doorbell.clone()),
             doorbell,
-            news_out,
-            news_in,
-            machine: Machine::new(config, about, ids::source()?, now),
+            events,
+            has_events: false,
+            drains_out,
+            drains,
+            depot,
+            machine: Machine::new(config, about, shelf, ids::source()?, now),
             sockets: Sockets::default(),
             working: BTreeMap::new(),
             again: Vec::new(),
@@ -102,11 +112,21 @@ impl EventLoop {
     }
 
     pub fn handle(&self) -> Handle {
-        Handle { news: self.news_out.clone(), doorbell: self.doorbell.clone() }
+        Handle { drains: self.drains_out.clone(), doorbell: self.doorbell.clone() }
     }
 
     pub fn run(mut self) -> io::Result<()> {
+        let served = self.serve();
+        // Agents must not wait for a loop that has ended, nor clients for an answer.
+        let depot = self.into_depot();
+        let closed = depot.close(Duration::from_millis(STORE_EXIT_MS)).map_err(io::Error::other);
+        served.and(closed)
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
         let mut ready = Events::with_capacity(READY_MAX);
+        // What was left over from the last server is seen to before anybody asks.
+        self.turn(&ready);
         while !self.is_over {
             match self.poll.poll(&mut ready, self.nap()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -117,6 +137,10 @@ impl EventLoop {
         Ok(())
     }
 
+    fn into_depot(self) -> Depot {
+        self.depot
+    }
+
     fn turn(&mut self, ready: &Events) {
         self.now = self.clock.now();
         for id in std::mem::take(&mut self.again) {
@@ -125,10 +149,14 @@ impl EventLoop {
         for event in ready {
             match event.token() {
                 LISTENER => self.accept(),
-                DOORBELL => self.hear_news(),
+                DOORBELL => {
+                    self.doorbell.answer();
+                    self.has_events = true;
+                }
                 token => self.socket_ready(token, event),
             }
         }
+        self.hear_news();
         if self.accept_due.is_some_and(|due| due <= self.now.tick) {
             self.accept();
         }
@@ -138,7 +166,8 @@ impl EventLoop {
 
     /// How long to wait for something to happen.
     fn nap(&self) -> Option<Duration> {
-        if !self.again.is_empty() || self.machine.has_writable() {
+        let hears = self.depot.has_news() || self.has_events && self.machine.takes_events();
+        if hears || !self.again.is_empty() || self.machine.has_writable() {
             return Some(Duration::ZERO);
         }
         let due = self.machine.next_due().into_iter().chain(self.accept_due).min()?;
@@ -168,18 +197,38 @@ impl EventLoop {
 
     /// Does all the machine says and writes all that is due, each of which may lead to the other.
     fn carry_out(&mut self) {
+        self.perform_all();
+        // A store that does all at once has its say before the writing. What it is asked while a
+        // reader is written to waits for the next turn, or that reader could have all turns.
+        while let Some(input) = self.depot.hear() {
+            self.tell(input);
+            self.perform_all();
+        }
         let mut late = Vec::new();
         loop {
-            while let Some(output) = self.machine.poll_output() {
-                self.perform(output);
-            }
-            let Some(id) = self.machine.poll_writable() else { break };
-            if !self.write(id) {
+            // Looking for whom to write to may itself find something to do.
+            let next = self.machine.poll_writable();
+            if let Some(id) = next
+                && !self.write(id)
+            {
                 late.push(id);
+            }
+            if !self.perform_all() && next.is_none() {
+                break;
             }
         }
         late.into_iter().for_each(|id| self.machine.yield_turn(id));
         self.workers.call();
+    }
+
+    /// Returns false if there was nothing to do.
+    fn perform_all(&mut self) -> bool {
+        let mut has_done = false;
+        while let Some(output) = self.machine.poll_output() {
+            self.perform(output);
+            has_done = true;
+        }
+        has_done
     }
 
     fn perform(&mut self, output: Output) {
@@ -190,6 +239,9 @@ impl EventLoop {
             Output::Start { run, request } => self.start(run, request),
             Output::Cancel { run, cause } => self.cancel(run, cause),
             Output::Steer { run, steer } => self.steer(run, steer),
+            Output::Commit(batch) => self.depot.commit(batch),
+            Output::Ask { asker, query } => self.depot.ask(asker, query),
+            Output::Prune { retain, now } => self.depot.prune(retain, now),
             Output::Exit => self.is_over = true,
         }
     }
@@ -221,16 +273,30 @@ impl EventLoop {
     }
 
     fn hear_news(&mut self) {
-        self.doorbell.answer();
-        for _ in 0..EVENTS_TURN_MAX {
-            match self.news_in.try_recv() {
-                Ok(News::Event(event)) => self.hear_event(event),
-                Ok(News::Drain) => self.tell(Input::Drain),
-                Err(_) => return,
-            }
+        while self.drains.try_recv().is_ok() {
+            self.tell(Input::Drain);
         }
-        // More may be waiting than one turn allows; come back for the rest.
-        self.doorbell.ring();
+        // Before the events, which may wait for what the store has taken.
+        while let Some(input) = self.depot.hear() {
+            self.tell(input);
+        }
+        if self.has_events {
+            self.hear_events();
+        }
+    }
+
+    /// Takes what one turn allows. `nap` brings us back for the rest, as soon as it may be told.
+    fn hear_events(&mut self) {
+        for _ in 0..EVENTS_TURN_MAX {
+            if !self.machine.takes_events() {
+                return;
+            }
+            let Ok(event) = self.events.try_recv() else {
+                self.has_events = false;
+                return;
+            };
+            self.hear_event(event);
+        }
     }
 
     fn hear_event(&mut self, event: Event) {

@@ -1,6 +1,7 @@
 //! The only place with sockets. What it learns it tells the machine, what it does the machine told
 //! it to do; it decides nothing and never blocks but in one poll.
 mod clock;
+mod depot;
 mod doorbell;
 mod event_loop;
 mod ids;
@@ -11,9 +12,10 @@ mod workers;
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::store::{Memory, Store};
 use crossbeam_channel::Sender;
 use doorbell::Doorbell;
-use event_loop::{EventLoop, News};
+use event_loop::EventLoop;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,11 +26,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds `config.addr`. `agent` will work on every run.
+    /// Binds `config.addr`. `agent` will work on every run. Runs are kept in memory only.
     ///
-    /// Fails if the address cannot be had, if the key is an empty text, or if the system gives no randomness for ids.
+    /// Fails if the address cannot be had, if the key is an empty text, or if the system gives no
+    /// randomness for ids.
     pub fn bind(config: Config, agent: impl Agent) -> io::Result<Server> {
-        let event_loop = EventLoop::bind(config, Arc::new(agent))?;
+        Server::with_store(config, agent, Box::new(Memory::default()))
+    }
+
+    /// Like `bind`, with the runs kept in `store`.
+    ///
+    /// Fails also if the store does, with a `record::Fault` in the error, or if the system has no
+    /// threads for it.
+    pub fn with_store(
+        config: Config,
+        agent: impl Agent,
+        store: Box<dyn Store>,
+    ) -> io::Result<Server> {
+        let event_loop = EventLoop::bind(config, Arc::new(agent), store)?;
         Ok(Server { event_loop })
     }
 
@@ -42,8 +57,12 @@ impl Server {
         self.event_loop.handle()
     }
 
-    /// Serves until `Handle::drain` is called and the drain is over. One turn of the loop handles
+    /// Serves until `Handle::drain` is called, the drain is over, and the store has all it was
+    /// given; that is waited for `limits::STORE_EXIT_MS` at most. One turn of the loop handles
     /// whatever is ready, on this thread.
+    ///
+    /// Fails if the system does not let it wait for its sockets, or, with a `record::Fault` in the
+    /// error, if at the end something is missing from the store.
     pub fn run(self) -> io::Result<()> {
         self.event_loop.run()
     }
@@ -52,7 +71,7 @@ impl Server {
 /// Reaches a running server from another thread.
 #[derive(Clone)]
 pub struct Handle {
-    news: Sender<News>,
+    drains: Sender<()>,
     doorbell: Arc<Doorbell>,
 }
 
@@ -61,7 +80,7 @@ impl Handle {
     /// reader how it ended, and has `Server::run` return. A second call ends the grace.
     pub fn drain(&self) {
         // A loop that is gone has drained already.
-        if self.news.send(News::Drain).is_ok() {
+        if self.drains.send(()).is_ok() {
             self.doorbell.ring();
         }
     }

@@ -5,8 +5,8 @@
 //! own at once, but agents that end at once share one, where a call for each job would cost
 //! more than the jobs. (A channel did that, and spun before each nap.)
 use super::doorbell::Doorbell;
-use super::event_loop::News;
 use crate::agent::{Agent, Job, Secrets, live};
+use crate::event::Event;
 use crate::limits::WORKER_IDLE_MS;
 use crossbeam_channel::Sender;
 use std::collections::VecDeque;
@@ -16,14 +16,14 @@ use std::thread;
 use std::time::Duration;
 
 /// A run's thread gets by with this in a release build; debug builds need more of everything.
-const STACK_BYTES: usize = if cfg!(debug_assertions) { 2 * 1024 * 1024 } else { 512 * 1024 };
+pub const STACK_BYTES: usize = if cfg!(debug_assertions) { 2 * 1024 * 1024 } else { 512 * 1024 };
 
 pub struct Workers(Arc<Crew>);
 
 struct Crew {
     agent: Arc<dyn Agent>,
     secrets: Secrets,
-    news: Sender<News>,
+    events: Sender<Event>,
     doorbell: Arc<Doorbell>,
     board: Mutex<Board>,
     called: Condvar,
@@ -55,11 +55,11 @@ impl Workers {
     pub fn new(
         agent: Arc<dyn Agent>,
         secrets: Secrets,
-        news: Sender<News>,
+        events: Sender<Event>,
         doorbell: Arc<Doorbell>,
     ) -> Workers {
         let (board, called) = (Mutex::default(), Condvar::new());
-        Workers(Arc::new(Crew { agent, secrets, news, doorbell, board, called }))
+        Workers(Arc::new(Crew { agent, secrets, events, doorbell, board, called }))
     }
 
     /// Has a thread work on `job`: a waiting one once `call` is called, else a new one.
@@ -97,7 +97,7 @@ impl Crew {
                 }
                 // A full channel holds the agent back; it never holds the loop back. A loop that
                 // is gone has told every reader that the run was interrupted.
-                if self.news.send(News::Event(event)).is_ok() {
+                if self.events.send(event).is_ok() {
                     self.doorbell.ring();
                 }
             });

@@ -11,6 +11,7 @@ mod target;
 use super::Reject;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, LEADING_LINES_MAX, REQUEST_LINE_BYTES_MAX};
 use fields::{Field, Fields};
+use std::borrow::Cow;
 use target::Target;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,20 @@ pub fn parse(bytes: &[u8], seen: usize) -> Result<Option<(Head<'_>, usize)>, Rej
 pub fn query_value<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
     let mut pairs = query?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// A piece of a target without its %-encoding (RFC 3986 §2.1); `None` if it is then no text.
+pub fn decoded(piece: &str) -> Option<Cow<'_, str>> {
+    if !piece.contains('%') {
+        return Some(Cow::Borrowed(piece));
+    }
+    let mut bytes = Vec::with_capacity(piece.len());
+    let mut rest = piece.bytes();
+    while let Some(byte) = rest.next() {
+        let mut digit = || (rest.next()? as char).to_digit(16);
+        bytes.push(if byte == b'%' { (digit()? * 16 + digit()?) as u8 } else { byte });
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// Where the request line begins; what begins there must be able to begin a method.

@@ -7,6 +7,7 @@ mod cuts;
 mod digits;
 pub mod head;
 pub mod json;
+pub mod message;
 mod reject;
 mod reject_text;
 pub mod reply;

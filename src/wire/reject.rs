@@ -50,6 +50,12 @@ pub enum Reject {
     /// No such path.
     NotFound,
     RunNotFound(String),
+    SessionNotFound(String),
+    /// A parameter of the query; `wants` is what it must be.
+    Parameter {
+        name: &'static str,
+        wants: &'static str,
+    },
     PreviousResponseNotFound(String),
     MethodNotAllowed {
         allow: &'static str,
@@ -57,6 +63,10 @@ pub enum Reject {
     RequestTimeout,
     IdempotencyKeyConflict,
     RunNotAcceptingSteer,
+    /// Only what has ended can be deleted.
+    RunNotFinished,
+    /// A session of which a run has not ended cannot be deleted.
+    SessionInUse,
     ApprovalNotPending,
     ApprovalNotActive,
     /// `max` is the limit in bytes.
@@ -78,6 +88,8 @@ pub enum Reject {
     Draining {
         retry_after_s: u64,
     },
+    /// What was asked for could not be read from the store.
+    StoreUnreadable,
     StoreUnavailable,
 }
 
@@ -90,6 +102,12 @@ pub enum Lacks {
     Content,
     /// Its content holds a part that is neither text nor an image.
     Part(usize),
+    /// Its `tool_calls` is not a list.
+    Calls,
+    /// Its `tool_calls` holds something that is not the call of a function.
+    Call(usize),
+    /// Its `tool_call_id` is not a string.
+    CallId,
 }
 
 impl Reject {
@@ -105,6 +123,7 @@ impl Reject {
             | Reject::HistoryNotList
             | Reject::HistoryEntry { .. }
             | Reject::FieldType { .. }
+            | Reject::Parameter { .. }
             | Reject::UnknownProvider(_)
             | Reject::InvalidIdempotencyKey
             | Reject::InvalidSessionKey(_)
@@ -115,11 +134,16 @@ impl Reject {
             | Reject::InvalidApprovalRequest => 400,
             Reject::AuthFailed => 401,
             Reject::OriginNotAllowed(_) | Reject::InsufficientScope(_) => 403,
-            Reject::NotFound | Reject::RunNotFound(_) | Reject::PreviousResponseNotFound(_) => 404,
+            Reject::NotFound
+            | Reject::RunNotFound(_)
+            | Reject::SessionNotFound(_)
+            | Reject::PreviousResponseNotFound(_) => 404,
             Reject::MethodNotAllowed { .. } => 405,
             Reject::RequestTimeout => 408,
             Reject::IdempotencyKeyConflict
             | Reject::RunNotAcceptingSteer
+            | Reject::RunNotFinished
+            | Reject::SessionInUse
             | Reject::ApprovalNotPending
             | Reject::ApprovalNotActive => 409,
             Reject::BodyTooLarge { .. } => 413,
@@ -129,6 +153,7 @@ impl Reject {
             Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => 429,
             Reject::HeadersTooLarge => 431,
             Reject::Draining { .. } => 503,
+            Reject::StoreUnreadable => 500,
             Reject::StoreUnavailable => 507,
         }
     }
@@ -145,6 +170,7 @@ impl Reject {
             | Reject::FieldType { .. } => return None,
             Reject::Malformed(_) | Reject::HeaderTwice(_) => "bad_request",
             Reject::InvalidBody => "invalid_body",
+            Reject::Parameter { .. } => "invalid_parameter",
             Reject::UnknownProvider(_) => "unknown_provider",
             Reject::InvalidIdempotencyKey => "invalid_idempotency_key",
             Reject::InvalidSessionKey(_) => "invalid_session_key",
@@ -157,11 +183,14 @@ impl Reject {
             Reject::InsufficientScope(_) => "insufficient_scope",
             Reject::NotFound => "not_found",
             Reject::RunNotFound(_) => "run_not_found",
+            Reject::SessionNotFound(_) => "session_not_found",
             Reject::PreviousResponseNotFound(_) => "previous_response_not_found",
             Reject::MethodNotAllowed { .. } => "method_not_allowed",
             Reject::RequestTimeout => "request_timeout",
             Reject::IdempotencyKeyConflict => "idempotency_key_conflict",
             Reject::RunNotAcceptingSteer => "run_not_accepting_steer",
+            Reject::RunNotFinished => "run_not_finished",
+            Reject::SessionInUse => "session_in_use",
             Reject::ApprovalNotPending => "approval_not_pending",
             Reject::ApprovalNotActive => "approval_not_active",
             Reject::BodyTooLarge { .. } => "body_too_large",
@@ -171,6 +200,7 @@ impl Reject {
             Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_exceeded",
             Reject::HeadersTooLarge => "headers_too_large",
             Reject::Draining { .. } => "gateway_draining",
+            Reject::StoreUnreadable => "store_unreadable",
             Reject::StoreUnavailable => "store_unavailable",
         })
     }
@@ -180,7 +210,7 @@ impl Reject {
         match self {
             Reject::AuthFailed => "gateway_auth_error",
             Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_error",
-            Reject::StoreUnavailable => "server_error",
+            Reject::StoreUnreadable | Reject::StoreUnavailable => "server_error",
             _ => "invalid_request_error",
         }
     }
@@ -191,6 +221,7 @@ impl Reject {
             Reject::MissingInput | Reject::NoUserText | Reject::InputEntry { .. } => Some("input"),
             Reject::HistoryNotList | Reject::HistoryEntry { .. } => Some("conversation_history"),
             Reject::FieldType { field, .. } => Some(field),
+            Reject::Parameter { name, .. } => Some(name),
             Reject::UnknownProvider(_) => Some("provider"),
             Reject::PreviousResponseNotFound(_) => Some("previous_response_id"),
             _ => None,

@@ -30,7 +30,9 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::InsufficientScope(scope) => {
             format!("This key lacks the scope '{scope}'; use a key that has it")
         }
+        Reject::Parameter { name, wants } => format!("The parameter '{name}' must be {wants}"),
         Reject::RunNotFound(id) => format!("Run not found: {id}"),
+        Reject::SessionNotFound(id) => format!("Session not found: {id}"),
         Reject::PreviousResponseNotFound(id) => format!("Previous response not found: {id}"),
         Reject::MethodNotAllowed { allow } => {
             format!("Method not allowed; this path knows {allow}")
@@ -74,6 +76,13 @@ fn entry(field: &str, index: usize, lacks: Lacks) -> String {
              {{\"type\":\"image_url\",\"image_url\":{{\"url\":...}}}} with an http, https or \
              data:image address"
         ),
+        Lacks::Calls => format!("{field}[{index}].tool_calls must be a list of calls"),
+        Lacks::Call(call) => format!(
+            "{field}[{index}].tool_calls[{call}] must be {{\"id\":...,\"type\":\"function\",\
+             \"function\":{{\"name\":...,\"arguments\":...}}}} with id, name and arguments as \
+             strings"
+        ),
+        Lacks::CallId => format!("{field}[{index}].tool_call_id must be a string"),
     }
 }
 
@@ -108,6 +117,8 @@ fn plain(reject: &Reject) -> &'static str {
             "This Idempotency-Key was used with another request; use a new one"
         }
         Reject::RunNotAcceptingSteer => "The run is not running, so it cannot be steered",
+        Reject::RunNotFinished => "The run has not ended; stop it before you delete it",
+        Reject::SessionInUse => SESSION_IN_USE,
         Reject::ApprovalNotPending => "No approval is waiting on this run",
         Reject::ApprovalNotActive => "That approval has long been decided or has expired",
         Reject::UnsupportedMediaType => {
@@ -118,15 +129,16 @@ fn plain(reject: &Reject) -> &'static str {
             "The headers are too large; the limits are 16384 bytes with the request line, and 64 \
              headers"
         }
-        Reject::StoreUnavailable => {
-            "The store cannot take new work now (is the disk full?); free some space and try again"
-        }
+        Reject::StoreUnreadable => STORE_UNREADABLE,
+        Reject::StoreUnavailable => STORE_UNAVAILABLE,
         Reject::Malformed(_)
         | Reject::HeaderTwice(_)
         | Reject::InvalidJson(_)
         | Reject::InputEntry { .. }
         | Reject::HistoryEntry { .. }
         | Reject::FieldType { .. }
+        | Reject::Parameter { .. }
+        | Reject::SessionNotFound(_)
         | Reject::UnknownProvider(_)
         | Reject::InvalidSessionKey(_)
         | Reject::OriginNotAllowed(_)
@@ -142,3 +154,10 @@ fn plain(reject: &Reject) -> &'static str {
         | Reject::Draining { .. } => unreachable!("`with_data` has its sentence"),
     }
 }
+
+const SESSION_IN_USE: &str =
+    "A run of the session has not ended; stop it, or wait, before you delete the session";
+const STORE_UNREADABLE: &str =
+    "What you asked for could not be read from the store; `runwire db check` tells more";
+const STORE_UNAVAILABLE: &str =
+    "The store cannot take new work now (is the disk full?); free some space and try again";

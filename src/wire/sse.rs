@@ -31,6 +31,22 @@ pub fn frame(out: &mut Vec<u8>, run: RunId, event: &Event) {
     out.extend_from_slice(b"\n\n");
 }
 
+/// Appends the frame of an event whose JSON is known.
+pub fn frame_of_json(out: &mut Vec<u8>, seq: u64, json: &str) {
+    out.extend_from_slice(b"id: ");
+    decimal(out, seq);
+    out.extend_from_slice(b"\ndata: ");
+    out.extend_from_slice(json.as_bytes());
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The JSON of an event's frame.
+pub fn json_of(frame: &[u8]) -> &str {
+    let data = frame.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let json = &frame[data + b"data: ".len()..frame.len() - b"\n\n".len()];
+    std::str::from_utf8(json).expect("frames are made of text")
+}
+
 /// Appends the frame that tells a reader what it has missed for good.
 ///
 /// It has neither `id:` nor `seq`, so it does not move the reader's cursor. `requested_seq` is the

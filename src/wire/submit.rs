@@ -1,7 +1,7 @@
 //! The body of `POST /v1/runs`: checked, and taken apart into what was said and what was asked.
-use super::{Lacks, Reject, json};
+use super::{Lacks, Reject, json, message};
 use crate::limits::HEADER_ID_BYTES_MAX;
-use crate::request::{Content, Message, Part};
+use crate::request::{Content, Message, Part, ToolCall};
 use serde_json::{Map, Value};
 
 /// What a client asks for, before anything is looked up. `null` and `""` count as not given.
@@ -121,64 +121,7 @@ fn messages(
     blame: impl Fn(usize, Lacks) -> Reject,
 ) -> Result<Vec<Message>, Reject> {
     let numbered = list.into_iter().enumerate();
-    numbered.map(|(i, entry)| message(entry).map_err(|lacks| blame(i, lacks))).collect()
-}
-
-fn message(entry: Value) -> Result<Message, Lacks> {
-    let Value::Object(mut entry) = entry else { return Err(Lacks::Object) };
-    let role = match entry.remove("role") {
-        Some(Value::String(role)) if !role.is_empty() => role,
-        _ => return Err(Lacks::Role),
-    };
-    let content = match entry.remove("content") {
-        Some(Value::String(text)) => Content::Text(text),
-        // Chat completions write null where an assistant only called tools.
-        Some(Value::Null) if role == "assistant" => Content::Text(String::new()),
-        Some(Value::Array(list)) => {
-            let parts = list.into_iter().enumerate();
-            let parts = parts.map(|(i, value)| part(value).ok_or(Lacks::Part(i)));
-            Content::Parts(parts.collect::<Result<_, _>>()?)
-        }
-        _ => return Err(Lacks::Content),
-    };
-    Ok(Message { role, content })
-}
-
-/// Reads a part in either of the two forms that are in use: that of chat completions and that of
-/// responses.
-fn part(value: Value) -> Option<Part> {
-    let Value::Object(mut part) = value else { return None };
-    match part.get("type")?.as_str()? {
-        "text" | "input_text" | "output_text" => take_string(&mut part, "text").map(Part::Text),
-        "image_url" | "input_image" => {
-            let mut detail = take_string(&mut part, "detail");
-            let url = match part.remove("image_url")? {
-                Value::String(url) => url,
-                Value::Object(mut image) => {
-                    detail = take_string(&mut image, "detail").or(detail);
-                    take_string(&mut image, "url")?
-                }
-                _ => return None,
-            };
-            is_image_address(&url).then_some(Part::Image { url, detail })
-        }
-        _ => None,
-    }
-}
-
-/// A model must not be sent to read the files of its own host.
-fn is_image_address(url: &str) -> bool {
-    let begins = |scheme: &str| {
-        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    begins("https://") || begins("http://") || begins("data:image/")
-}
-
-fn take_string(object: &mut Map<String, Value>, field: &str) -> Option<String> {
-    match object.remove(field) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
+    numbered.map(|(i, entry)| message::read(entry).map_err(|lacks| blame(i, lacks))).collect()
 }
 
 fn string(body: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, Reject> {
@@ -220,7 +163,15 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(plain.is_object());
             assert!(!says_nothing(&submission.input));
             assert!(submission.session_id.is_none_or(|id| header_id(&id, "").is_ok()));
-            assert!(submission.history.is_none_or(|history| !history.is_empty()));
+            assert!(submission.history.as_ref().is_none_or(|history| !history.is_empty()));
+            for message in submission.history.into_iter().flatten().chain(submission.earlier) {
+                assert!(!message.role.is_empty());
+                assert!(message.role == "assistant" || message.calls.is_empty());
+                assert!(message.role == "tool" || message.call_id.is_none());
+                let named = |call: &ToolCall| !call.id.is_empty() && !call.name.is_empty();
+                assert!(message.calls.iter().all(named));
+                assert_eq!(message::read(message::write(&message).into()), Ok(message));
+            }
         }
         Err(reject) => {
             assert_eq!(reject.status(), 400);

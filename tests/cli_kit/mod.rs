@@ -25,8 +25,14 @@ impl Home {
 
     /// The binary, which sees no variable but these and works in this home.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runwire"));
-        command.args(args).env_clear().current_dir(&self.0);
+        let mut command = self.at_home(env!("CARGO_BIN_EXE_runwire"));
+        command.args(args);
+        command
+    }
+
+    fn at_home(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(&self.0);
         command.env("HOME", &self.0).env("PATH", std::env::var_os("PATH").unwrap());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -43,19 +49,31 @@ impl Home {
 
     /// Starts a server on a free port and waits until it listens.
     pub fn serve(&self, args: &[&str]) -> Served {
-        let args = [&["serve", "--port", "0"], args].concat();
-        let mut child = self.command(&args).spawn().unwrap();
-        let lines = lines(child.stderr.take().unwrap());
-        let mut greeting = String::new();
-        while !greeting.contains("curl -sN") {
-            let line = lines.recv_timeout(DEADLINE);
-            let line = line.unwrap_or_else(|_| panic!("no greeting, but: {greeting}"));
-            greeting.push_str(&line);
-            greeting.push('\n');
-        }
-        let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
-        Served { url: url.to_owned(), greeting, child: Some(child), lines }
+        greeted(self.command(&[&["serve", "--port", "0"], args].concat()))
     }
+
+    /// Starts a server that can make no file longer than `bytes_max`.
+    pub fn serve_cramped(&self, bytes_max: u64, args: &[&str]) -> Served {
+        let mut command = self.at_home("sh");
+        let blocks = bytes_max / 512;
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" serve --port 0 \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_runwire")]).args(args);
+        greeted(command)
+    }
+}
+
+fn greeted(mut command: Command) -> Served {
+    let mut child = command.spawn().unwrap();
+    let lines = lines(child.stderr.take().unwrap());
+    let mut greeting = String::new();
+    while !greeting.contains("curl -sN") {
+        let line = lines.recv_timeout(DEADLINE);
+        let line = line.unwrap_or_else(|_| panic!("no greeting, but: {greeting}"));
+        greeting.push_str(&line);
+        greeting.push('\n');
+    }
+    let url = greeting.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+    Served { url: url.to_owned(), greeting, child: Some(child), lines }
 }
 
 impl Drop for Home {
@@ -75,6 +93,10 @@ pub struct Served {
 impl Served {
     pub fn addr(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     pub fn signal(&self, name: &str) {

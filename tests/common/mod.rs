@@ -5,12 +5,17 @@
 mod agents;
 mod child;
 mod client;
+mod parrot;
+mod stores;
 
 pub use agents::{Gate, Puppet};
 pub use child::Child;
 pub use client::{Client, Reply, parts_of_events};
+pub use parrot::Parrot;
+pub use stores::{Folder, Shelf, on_each_store};
 
-use runwire::{Config, Handle, Server};
+use runwire::store::{Memory, Store};
+use runwire::{Agent, Config, Handle, Server};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -35,12 +40,26 @@ impl Site {
 
     /// A server whose settings `change` has changed, on a free port.
     pub fn with(change: impl FnOnce(&mut Config)) -> Site {
+        Site::with_store(Box::new(Memory::default()), change)
+    }
+
+    pub fn with_store(store: Box<dyn Store>, change: impl FnOnce(&mut Config)) -> Site {
+        let gate = Gate::default();
+        Site::with_agent(Puppet { gate: gate.clone() }, gate, store, change)
+    }
+
+    /// A server whose `agent` may wait for `gate`.
+    pub fn with_agent(
+        agent: impl Agent,
+        gate: Gate,
+        store: Box<dyn Store>,
+        change: impl FnOnce(&mut Config),
+    ) -> Site {
         let mut config = Config::default();
         config.addr = SocketAddr::from(([127, 0, 0, 1], 0));
         config.drain = Duration::from_millis(50);
         change(&mut config);
-        let gate = Gate::default();
-        let server = Server::bind(config, Puppet { gate: gate.clone() }).unwrap();
+        let server = Server::with_store(config, agent, store).unwrap();
         let (addr, handle) = (server.local_addr().unwrap(), server.handle());
         let thread = Some(thread::spawn(move || server.run()));
         Site { addr, handle, gate, thread }
@@ -59,6 +78,21 @@ impl Site {
 
     pub fn get(&self, path: &str) -> Reply {
         self.ask(get(path))
+    }
+
+    /// Posts a body to `/v1/runs`, and gives the reply's.
+    pub fn submit(&self, body: Value) -> Value {
+        let reply = self.ask(post("/v1/runs", &body.to_string()));
+        assert_eq!(reply.status, 202, "{body}: {reply:?}");
+        reply.json()
+    }
+
+    /// The same, and gives the run's id once the run has ended.
+    pub fn finish(&self, body: Value) -> String {
+        let reply = self.submit(body);
+        let run = reply["run_id"].as_str().unwrap().to_owned();
+        self.await_end(&run);
+        run
     }
 
     /// Posts an input the `Puppet` understands, and gives the run's id.
@@ -93,8 +127,26 @@ impl Site {
         })
     }
 
+    /// Waits until a run has ended, and gives its status page.
+    pub fn await_end(&self, run: &str) -> Value {
+        wait_for(&format!("{run} to end"), || {
+            let page = self.status(run);
+            page["last_event"].as_str().is_some_and(is_last).then_some(page)
+        })
+    }
+
+    pub fn delete(&self, path: &str) -> Reply {
+        self.ask(format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
     pub fn counts(&self) -> Value {
         self.get("/health/detailed").json()
+    }
+
+    /// Has the server end as it should, and waits for that.
+    pub fn end(self) {
+        self.handle.drain();
+        self.join();
     }
 
     /// Waits for `Server::run` to return, which it does once a drain is over.
@@ -110,6 +162,10 @@ impl Drop for Site {
         self.gate.open();
         self.handle.drain();
     }
+}
+
+fn is_last(event: &str) -> bool {
+    ["run.completed", "run.failed", "run.cancelled", "run.interrupted"].contains(&event)
 }
 
 pub fn get(path: &str) -> String {

@@ -24,16 +24,31 @@ pub struct Agent {
     pub stalled: bool,
     /// Does not even listen to that.
     pub deaf: bool,
+    /// Says more at a time than most say in all.
+    loud: bool,
 }
 
 impl Agent {
-    pub fn new(key: RunKey, id: RunId, random: &mut Random) -> Agent {
+    pub fn new(key: RunKey, id: RunId, may_be_loud: bool, random: &mut Random) -> Agent {
         let longest = random.pick(&[1, 8, 60]);
         let left = 1 + random.below(longest);
         let stalled = random.once_in(8);
         let deaf = random.once_in(30);
         let (inbox, careless) = (VecDeque::new(), random.once_in(4));
-        Agent { key, id, seq: 0, at: Wall(0), left, told: None, inbox, careless, stalled, deaf }
+        let loud = may_be_loud && random.once_in(2);
+        Agent {
+            key,
+            id,
+            seq: 0,
+            at: Wall(0),
+            left,
+            told: None,
+            inbox,
+            careless,
+            stalled,
+            deaf,
+            loud,
+        }
     }
 
     /// The next thing it has to say, if it says anything now.
@@ -47,6 +62,7 @@ impl Agent {
             // Sometimes the work is done before the agent hears that it should stop.
             Some(cause) if !self.deaf && !random.once_in(6) => last_word(cause),
             _ if self.left == 0 => completed(random),
+            _ if self.loud && !random.once_in(4) => flood(),
             _ => self.heard(random).unwrap_or_else(|| something(random)),
         };
         // The clock on the wall may jump back; the run's one writer sees to it that time does not.
@@ -81,6 +97,11 @@ fn something(random: &mut Random) -> Kind {
         })),
         _ => Kind::MessageDelta(Delta { delta: text(random) }),
     }
+}
+
+/// Enough for the beginning of a run to leave memory soon.
+fn flood() -> Kind {
+    Kind::MessageDelta(Delta { delta: "x\n\n".repeat(4_000) })
 }
 
 /// All that could break a stream's framing.
@@ -126,6 +147,16 @@ fn last_word(cause: Cause) -> Kind {
             Kind::Failed(Box::new(Failed {
                 error,
                 reason: "run_timeout",
+                usage,
+                output: None,
+                pending_steer,
+            }))
+        }
+        Cause::Store => {
+            let error = "not stored".to_owned();
+            Kind::Failed(Box::new(Failed {
+                error,
+                reason: "store_unavailable",
                 usage,
                 output: None,
                 pending_steer,

@@ -1,18 +1,43 @@
 //! What the world knows for certain: each run's events as its agent said them, and the frames in
 //! which the first subscriber got them.
+use crate::store::{Content, Kept};
 use runwire::event::{Event, Kind};
-use runwire::id::{RunId, RunKey};
+use runwire::id::{RunId, RunKey, RunNo};
+use runwire::record::{Lineage, Record as Known};
+use runwire::request::Request;
 use runwire::time::Tick;
-use std::collections::BTreeMap;
+use runwire::wire::sse;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What the server says for an agent that did not answer.
-const SPOKEN_FOR: &str = "The server stopped while the run was working.";
+/// What the server says for an agent that cannot be heard any more.
+const SPOKEN_FOR: [&str; 2] = [
+    "The server stopped while the run was working.",
+    "The server ended while the run was working.",
+];
 
 #[derive(Default)]
 pub struct Book {
     pub runs: BTreeMap<RunId, Record>,
     /// The run that each Idempotency-Key made.
     pub keys: BTreeMap<String, RunId>,
+    /// What was submitted without a key, each by its number.
+    pub submitted: Vec<Submitted>,
+    /// Sessions that somebody wanted deleted: none of their runs is safe.
+    pub doomed_sessions: BTreeSet<String>,
+    /// The last run that began in each session.
+    pub begun: BTreeMap<String, RunNo>,
+    /// Runs are never forgotten, only deleted.
+    pub is_durable: bool,
+    /// Runs do not go on from each other.
+    pub is_simple: bool,
+    /// The last turn in which as many runs waited as may.
+    pub queue_full_at: u64,
+    /// The last turn in which the store took nothing.
+    pub failing_at: Option<u64>,
+    /// Times that what was shown was compared with what a store still had after a crash.
+    pub frames_survived: u64,
+    /// Runs that began with something said before.
+    pub histories: u64,
     /// Turns of the world so far.
     pub turn: u64,
     /// The last turn in which no further run had a place.
@@ -29,9 +54,30 @@ pub struct Book {
     pub frames_read: u64,
 }
 
+/// What a client wanted of a run that it asked for.
+#[derive(Clone, Default)]
+pub struct Submitted {
+    pub session: Option<String>,
+    pub previous: Option<RunId>,
+    /// What it gave as history, each text by itself.
+    pub history: Option<Vec<String>>,
+    /// It was told that there is no such run.
+    pub is_refused: bool,
+}
+
 #[derive(Default)]
 pub struct Record {
     pub key: Option<RunKey>,
+    pub no: RunNo,
+    pub session: String,
+    /// A client has read that there is such a run.
+    pub is_promised: bool,
+    /// How clients have read that it ended.
+    pub told_end: Option<String>,
+    /// Somebody wanted it deleted.
+    pub is_doomed: bool,
+    /// The turn in which all could know that it is gone.
+    pub gone_at: Option<u64>,
     pub has_idempotency_key: bool,
     pub said: Vec<Kind>,
     /// The turn in which its agent began.
@@ -46,6 +92,8 @@ pub struct Record {
     pub ended_at: Option<Tick>,
     /// The sequence number of its terminal event, once somebody has seen it.
     pub last_seq: Option<u64>,
+    /// The turn in which somebody first saw that.
+    pub shown_end_at: Option<u64>,
 }
 
 impl Book {
@@ -69,9 +117,54 @@ impl Book {
         record.expect("a run nobody has started").steers.push(text.to_owned());
     }
 
+    /// The machine has written down a run: it must be what was asked for.
+    pub fn created(&mut self, known: &Known, request: &Request) {
+        let record = self.made(known.id);
+        (record.no, record.session) = (known.no, known.session_id.to_string());
+        let Some(number) = number_of(request) else { return };
+        let Submitted { session, previous, history, is_refused } = &self.submitted[number];
+        assert!(!is_refused, "a run that was refused was created");
+        let previous = previous.map(|id| &self.runs[&id]);
+        let inherited = previous.map(|run| run.session.clone());
+        let named = session.clone().or(inherited.filter(|_| history.is_none()));
+        assert_eq!(named.clone().unwrap_or(known.id.to_string()), *known.session_id);
+        let lineage = match (history, previous, named) {
+            (Some(_), ..) => Lineage::Given,
+            (None, Some(previous), _) => Lineage::After(previous.no),
+            (None, None, Some(_)) => Lineage::Session,
+            (None, None, None) => Lineage::Given,
+        };
+        assert_eq!(known.lineage, lineage);
+        let given = request.history.iter().map(|message| message.content.to_text());
+        assert!(given.eq(history.iter().flatten().cloned()), "another history was given");
+    }
+
+    /// An agent is about to work on this run.
+    pub fn begins(&mut self, id: RunId, key: RunKey, working: impl Iterator<Item = RunId>) {
+        let turn = self.turn;
+        let session = self.made(id).session.clone();
+        let mut working = working.map(|other| &self.runs[&other].session);
+        assert!(working.all(|other| *other != session), "two runs of {session} at once");
+        let record = self.made(id);
+        (record.key, record.started_at_turn) = (Some(key), turn);
+        let (no, gone) = (record.no, record.gone_at.is_some());
+        assert!(!gone, "{id} was deleted before it began");
+        let before = self.begun.insert(session, no);
+        assert!(before.is_none_or(|before| before < no), "runs of a session began out of order");
+    }
+
+    /// A run may be gone because somebody wanted it gone.
+    pub fn is_doomed(&self, id: RunId) -> bool {
+        let Some(record) = self.runs.get(&id) else { return true };
+        record.is_doomed || self.doomed_sessions.contains(&record.session)
+    }
+
     /// A run may be forgotten once it has been over for as long as orphans are kept.
     pub fn may_be_forgotten(&self, id: RunId) -> bool {
         let Some(record) = self.runs.get(&id) else { return true };
+        if self.is_durable || self.is_doomed(id) {
+            return self.is_doomed(id);
+        }
         let ended_at = record.ended_at.unwrap_or(record.made_at);
         !record.has_idempotency_key && ended_at.after(self.ttl_ms) <= self.now
     }
@@ -90,11 +183,82 @@ impl Book {
                 record.frames.insert(seq, frame.to_vec());
             }
         }
-        record.last_seq == Some(seq)
+        let ends = record.last_seq == Some(seq);
+        if ends {
+            record.shown_end_at = record.shown_end_at.or(Some(self.turn));
+        }
+        ends
+    }
+
+    /// Runs that clients know of.
+    pub fn known(&self) -> Vec<RunId> {
+        let known = self.runs.iter().filter(|(_, record)| record.is_promised);
+        known.map(|(id, _)| *id).collect()
     }
 }
 
+impl Book {
+    /// A process has ended and a store has been found with `content`. All that was promised must be
+    /// in it; and unless it `lost_power`, all that was shown.
+    pub fn crashed(&mut self, content: &Content, lost_power: bool) {
+        let ids: Vec<RunId> = self.runs.keys().copied().collect();
+        for id in ids {
+            let doomed = self.is_doomed(id);
+            let record = self.runs.get_mut(&id).expect("just listed");
+            let Some(kept) = content.by_id(id) else {
+                assert!(!record.is_promised || doomed, "{id} was promised and is lost");
+                self.runs.remove(&id);
+                self.keys.retain(|_, run| *run != id);
+                continue;
+            };
+            assert!(record.gone_at.is_none(), "{id} was deleted and is back");
+            let status = kept.status;
+            let told_end = record.told_end.as_ref();
+            assert!(told_end.is_none_or(|told| told == status.name()), "{id} was {told_end:?}");
+            self.frames_survived += record.survives(id, kept, lost_power);
+            record.key = None;
+            record.is_leaving = status.is_working();
+            assert!(record.last_seq.is_none() || status.is_finished(), "a last word was lost");
+            if !status.is_finished() {
+                record.ended_at = None;
+            }
+        }
+        for number in content.runs.values().filter_map(|run| number_of(&run.request)) {
+            assert!(!self.submitted[number].is_refused, "a run that was refused is there");
+        }
+    }
+}
+
+/// Under which number something was submitted.
+fn number_of(request: &Request) -> Option<usize> {
+    let text = request.input.to_text();
+    text.strip_prefix('n')?.split(' ').next()?.parse().ok()
+}
+
 impl Record {
+    /// The events that are still there are those that were said and shown. Returns how many had
+    /// been shown.
+    fn survives(&mut self, id: RunId, kept: &Kept, lost_power: bool) -> u64 {
+        let (lines, is_finished) = (&kept.lines, kept.status.is_finished());
+        let count = lines.len() as u64;
+        if lost_power {
+            self.frames.retain(|seq, _| *seq < count);
+        }
+        for (seq, known) in &self.frames {
+            let line = lines.get(*seq as usize).expect("an event that was shown is lost");
+            let mut frame = Vec::new();
+            sse::frame_of_json(&mut frame, *seq, line);
+            assert!(frame[..frame.len() - 2] == **known, "{id} {seq}: it is another event now");
+        }
+        self.said.truncate(lines.len());
+        if !is_finished {
+            // What waited in a process for the agent's next look went with it.
+            let taken = self.said.iter().filter(|kind| matches!(kind, Kind::Steered(_)));
+            self.steers.truncate(taken.count());
+        }
+        self.frames.len() as u64
+    }
+
     pub fn frames_seen(&self) -> u64 {
         self.frames.last_key_value().map_or(0, |(seq, _)| seq + 1)
     }
@@ -113,7 +277,7 @@ impl Record {
         assert!(data["timestamp"].is_f64());
         // In a drain the server speaks for an agent that is silent too long. What that one says
         // after all is not heard.
-        let spoken_for = data["error"] == SPOKEN_FOR;
+        let spoken_for = data["error"].as_str().is_some_and(|error| SPOKEN_FOR.contains(&error));
         let name = match self.said.get(seq as usize).filter(|_| !spoken_for) {
             Some(kind) => {
                 if let Kind::MessageDelta(said) | Kind::ReasoningDelta(said) = kind {
@@ -126,7 +290,12 @@ impl Record {
             None => {
                 assert_eq!(seq, self.said.len() as u64, "events from nowhere");
                 assert!(self.ended_at.is_none(), "an event after the last one");
-                if data["event"] == "run.cancelled" { "run.cancelled" } else { "run.interrupted" }
+                let unstored = data["reason"] == "store_unavailable" && self.key.is_none();
+                match data["event"].as_str() {
+                    Some("run.cancelled") => "run.cancelled",
+                    Some("run.failed") if unstored => "run.failed",
+                    _ => "run.interrupted",
+                }
             }
         };
         assert_eq!(data["event"], name);
@@ -144,12 +313,17 @@ impl Record {
             _ => None,
         });
         let taken = taken.collect::<Vec<_>>();
-        let (heard, late) = self.steers.split_at(taken.len());
+        let taken_count = taken.len();
+        let (heard, late) = self.steers.split_at(taken_count);
         assert!(heard.iter().eq(taken), "the agent heard something else");
         if data["event"] == "run.steered" {
             let text = data["text"].as_str().expect("a steer has a text");
             assert!(heard.iter().any(|heard| heard == text) && data["accepted"] == true);
             return (1, 0);
+        }
+        if self.key.is_none() && taken_count == 0 {
+            // It was steered before it had an agent, which nobody here has heard of.
+            return (0, 0);
         }
         if self.last_seq.is_some_and(|last| data["seq"] == last) {
             let told = data["pending_steer"].as_str().map(str::to_owned);

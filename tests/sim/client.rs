@@ -32,6 +32,8 @@ pub struct Client {
     /// Never reads again.
     pub stuck: bool,
     pub told_close: bool,
+    /// How often the store would not be read for it.
+    pub refusals: u64,
     /// The server has shut down its side.
     pub eof: bool,
     pub opened_at: Tick,
@@ -74,6 +76,7 @@ impl Client {
             gulp,
             stuck: false,
             told_close: false,
+            refusals: 0,
             eof: false,
             opened_at: now,
             lagging: None,
@@ -115,7 +118,13 @@ impl Client {
     pub fn hear_close(&mut self, book: &mut Book, excused: bool) {
         self.read(self.pending.len(), book);
         self.hear_eof();
-        if excused || self.told_close {
+        // A stream ends early where its run is deleted, or the store would not be read for it; and
+        // with it goes what is still due from before.
+        let is_cut = self.asks.iter().any(|ask| match ask.want {
+            Want::Events { run, .. } => book.is_doomed(run) || self.refusals > 0,
+            _ => false,
+        });
+        if excused || self.told_close || is_cut {
             return;
         }
         assert!(self.following.is_none(), "a stream was cut");
@@ -153,6 +162,12 @@ impl Client {
         self.following.is_some()
     }
 
+    /// The run it reads, and the last event it has seen.
+    pub fn place(&self) -> Option<(RunId, Option<u64>)> {
+        let stream = self.following.as_ref()?;
+        Some((stream.run, stream.next.checked_sub(1)))
+    }
+
     fn hear_head(&mut self, head: &Head, book: &mut Book) {
         let ask = self.asks.front().expect("an answer to nothing");
         let status = head.status;
@@ -161,7 +176,10 @@ impl Client {
         // A stop right behind makes room again before anybody has seen that there was none.
         let stops = |ask: &Ask| matches!(ask.want, Want::Stop { .. });
         let freed = status == 429 && self.asks.iter().any(stops);
-        assert!(late || freed || ask.allows(status, book), "{status} to {ask:?}");
+        let allowed = ask.allows(status, book, self.refusals > 0);
+        assert!(late || freed || allowed, "{status} to {ask:?}");
+        self.refusals -= u64::from(status == 500);
+        note(ask, status, book);
         assert_eq!(status == 429 || status == 503, head.get("retry-after").is_some());
         if !head.stream {
             return;
@@ -177,18 +195,26 @@ impl Client {
     fn hear_body(&mut self, body: &[u8], book: &mut Book) {
         let json: serde_json::Value = serde_json::from_slice(body).expect("bodies are JSON");
         let ask = self.asks.front().expect("a body belongs to an answer");
-        if let Some(id) = json["run_id"].as_str() {
-            let id = RunId::parse(id).expect("a run's id");
-            if let Want::Submit { key } = &ask.want {
-                let record = book.made(id);
-                record.has_idempotency_key |= key.is_some();
-                if let Some(key) = key {
-                    let first = *book.keys.entry(key.clone()).or_insert(id);
-                    assert_eq!(first, id, "one key made two runs");
-                }
-            }
-        } else if ask.is_wrong() {
+        if ask.is_wrong() || json["error"].is_object() {
             assert!(json["error"]["message"].is_string() && json["error"]["type"].is_string());
+        } else if let Some(id) = json["run_id"].as_str() {
+            let id = RunId::parse(id).expect("a run's id");
+            match &ask.want {
+                Want::Submit { key, .. } => promise(id, key.as_deref(), book),
+                Want::Conflict { run } => assert_ne!(id, *run, "two bodies under one key"),
+                Want::Status { run } | Want::Stop { run } => {
+                    assert_eq!(id, *run);
+                    let status = json["status"].as_str().expect("a run has a status");
+                    let ended = ["completed", "failed", "cancelled", "interrupted"];
+                    if ended.contains(&status) {
+                        book.made(id).told_end = Some(status.to_owned());
+                    }
+                }
+                _ => {}
+            }
+        } else if ask.want == Want::List {
+            let data = json["data"].as_array().expect("a list");
+            assert!(json["has_more"].is_boolean() && data.iter().all(|entry| entry.is_object()));
         }
     }
 
@@ -216,5 +242,33 @@ impl Client {
             assert!(stream.closed, "a stream ended without its closing comment");
         }
         self.asks.pop_front();
+    }
+}
+
+/// Takes note of an answer that others can rely on.
+fn note(ask: &Ask, status: u16, book: &mut Book) {
+    let turn = book.turn;
+    match (&ask.want, status) {
+        (Want::Submit { number: Some(number), .. }, 400..) => {
+            book.submitted[*number].is_refused = true;
+        }
+        (Want::Delete { run }, 200) => {
+            let record = book.runs.get_mut(run).expect("a deleted run was known");
+            record.gone_at = record.gone_at.or(Some(turn));
+        }
+        _ => {}
+    }
+}
+
+/// A client has been told that there is this run.
+fn promise(id: RunId, key: Option<&str>, book: &mut Book) {
+    let record = book.made(id);
+    record.is_promised = true;
+    record.has_idempotency_key |= key.is_some();
+    let Some(key) = key else { return };
+    let first = *book.keys.entry(key.to_owned()).or_insert(id);
+    if first != id {
+        assert!(book.may_be_forgotten(first), "one key made two runs");
+        book.keys.insert(key.to_owned(), id);
     }
 }

@@ -1,5 +1,5 @@
 //! What clients ask, right and wrong, and which answers they may get.
-use crate::book::Book;
+use crate::book::{Book, Submitted};
 use crate::random::Random;
 use runwire::id::RunId;
 use runwire::limits::STEERS_WAITING_MAX;
@@ -19,7 +19,28 @@ pub struct Ask {
 pub enum Want {
     Submit {
         key: Option<String>,
+        /// What was submitted, unless under a key.
+        number: Option<usize>,
     },
+    /// A submission under a key that has made another run.
+    Conflict {
+        run: RunId,
+    },
+    BadCursor {
+        run: RunId,
+    },
+    /// Events after one that a client was shown before the power went, and that is gone.
+    Lost {
+        run: RunId,
+    },
+    Delete {
+        run: RunId,
+    },
+    DeleteSession,
+    /// A list that must be there.
+    List,
+    /// Something of a session, which may not be there.
+    Session,
     Events {
         run: RunId,
         after: Option<u64>,
@@ -52,38 +73,87 @@ impl Ask {
         matches!(self.want, Want::Wrong(_) | Want::Torso)
     }
 
-    /// True if `status` is a right answer, by all the world knows.
-    pub fn allows(&self, status: u16, book: &Book) -> bool {
+    /// True if `status` is a right answer, by all the world knows. `unlucky` says that the store
+    /// would not be read for it.
+    pub fn allows(&self, status: u16, book: &Book, unlucky: bool) -> bool {
+        let failing = book.failing_at.is_some_and(|turn| turn >= self.made_at_turn);
         match (&self.want, status) {
-            (Want::Wrong(409), 503) => book.draining,
+            (_, 500) => unlucky,
             (Want::Wrong(wanted), _) => status == *wanted,
             (Want::Torso, _) => status == 400,
-            (Want::Submit { .. }, 202) | (Want::Page, 200) => true,
-            (Want::Submit { .. }, 429) => book.full_at >= self.made_at_turn,
-            (Want::Submit { .. }, 503) => book.draining,
-            (Want::Status { .. } | Want::Stop { .. }, 200) => true,
+            (Want::Page | Want::List, 200) | (Want::Session, 200 | 404) => true,
+            (Want::Submit { .. } | Want::Conflict { .. }, 503) => book.draining,
+            (Want::Submit { .. }, 202) => true,
+            (Want::Submit { .. }, 507) => failing,
+            (Want::Submit { number, .. }, 429) => self.may_be_full(*number, book),
+            (Want::Submit { number: Some(number), .. }, 404) => {
+                let previous = book.submitted[*number].previous;
+                previous.is_some_and(|run| book.may_be_forgotten(run))
+            }
+            (Want::Conflict { .. }, 409) => true,
+            (Want::Submit { key: Some(key), .. }, 409) => {
+                // What came under that key was asked with another body since.
+                book.keys.get(key).is_none_or(|run| book.may_be_forgotten(*run))
+            }
+            (Want::Conflict { run }, 202 | 429 | 507) => book.may_be_forgotten(*run),
+            (Want::BadCursor { .. }, 400) => true,
+            (Want::Lost { .. }, 400 | 204) => true,
+            (Want::Status { run } | Want::Stop { run }, 200) => self.is_there(*run, book),
             (Want::Events { run, after }, 200 | 204) => {
                 let at_end = after.is_some() && book.runs[run].last_seq == *after;
-                at_end == (status == 204)
+                at_end == (status == 204) && self.is_there(*run, book)
             }
-            (Want::Steer { run }, 200) => !book.runs[run].steers.is_empty(),
-            (Want::Steer { run }, 409) => {
-                let record = &book.runs[run];
-                let waited = record.key.is_none() || record.started_at_turn >= self.made_at_turn;
-                waited || record.is_leaving || record.ended_at.is_some() || book.draining
+            (Want::Delete { run }, 200) => self.is_there(*run, book),
+            (Want::Delete { run }, 409) => {
+                let shown_at = book.runs[run].shown_end_at;
+                shown_at.is_none_or(|turn| turn >= self.made_at_turn)
             }
-            (Want::Steer { run }, 429) => book.runs[run].steers.len() >= STEERS_WAITING_MAX,
+            (Want::Delete { .. } | Want::DeleteSession, 507) => failing,
+            (Want::DeleteSession, 200 | 404 | 409) => true,
+            (Want::Steer { run }, _) if status != 404 => self.allows_steer(*run, status, book),
             (
                 Want::Events { run, .. }
                 | Want::Status { run }
                 | Want::Stop { run }
-                | Want::Steer { run },
+                | Want::Steer { run }
+                | Want::BadCursor { run }
+                | Want::Lost { run }
+                | Want::Delete { run },
                 404,
             ) => book.may_be_forgotten(*run),
             _ => false,
         }
     }
+
+    /// A run was not known to be gone when it was asked for.
+    fn is_there(&self, run: RunId, book: &Book) -> bool {
+        book.runs[&run].gone_at.is_none_or(|turn| turn >= self.made_at_turn)
+    }
+
+    fn may_be_full(&self, number: Option<usize>, book: &Book) -> bool {
+        let submitted = number.map(|number| &book.submitted[number]);
+        let alone = submitted.is_some_and(|it| it.session.is_none() && it.previous.is_none());
+        // A run of a session may have to wait for another although there is room to work.
+        let full_at = if alone { book.full_at } else { book.queue_full_at };
+        full_at >= self.made_at_turn
+    }
+
+    fn allows_steer(&self, run: RunId, status: u16, book: &Book) -> bool {
+        let record = &book.runs[&run];
+        let waited = record.key.is_none() || record.started_at_turn >= self.made_at_turn;
+        match status {
+            200 => !record.steers.is_empty() || record.key.is_none(),
+            409 => waited || record.is_leaving || record.ended_at.is_some() || book.draining,
+            429 => record.steers.len() >= STEERS_WAITING_MAX || record.key.is_none(),
+            _ => false,
+        }
+    }
 }
+
+/// Sessions that clients share.
+const SESSIONS: [&str; 3] = ["s0", "s1", "s2"];
+/// The one that is deleted now and then.
+const DOOMED_SESSION: &str = "s9";
 
 /// How this client writes its requests.
 pub struct Hand {
@@ -118,15 +188,26 @@ impl Hand {
         Ask { head_only, ..self.ask(book, head, Want::Page) }
     }
 
-    pub fn submit(&self, book: &Book, random: &mut Random) -> Ask {
-        let key = random.once_in(4).then(|| format!("key-{}", random.below(3)));
-        // One key always comes with one body; what follows from another is asked on purpose.
-        let size = if key.is_some() { 5 } else { random.pick(&[1, 5, 40, 600, 9_000]) };
-        let body = format!("{{\"input\":\"{}\"}}", "é".repeat(size));
+    pub fn submit(&self, book: &mut Book, random: &mut Random) -> Ask {
+        let key = random.once_in(4).then(|| random.below(3));
         let mut extra = "Content-Type: application/json\r\n".to_owned();
-        if let Some(key) = &key {
-            extra += &format!("Idempotency-Key: {key}\r\n");
-        }
+        let (fields, want) = match key {
+            Some(key) => {
+                let name = format!("key-{key}");
+                extra += &format!("Idempotency-Key: {name}\r\n");
+                // One key always comes with one body; what follows from another is asked on
+                // purpose.
+                let session =
+                    if key == 0 || book.is_simple { "" } else { ",\"session_id\":\"s0\"" };
+                let fields = format!("\"input\":\"{name}\"{session}");
+                (fields, Want::Submit { key: Some(name), number: None })
+            }
+            None => {
+                let (fields, number) = submission(book, &mut extra, random);
+                (fields, Want::Submit { key: None, number: Some(number) })
+            }
+        };
+        let body = format!("{{{fields}}}");
         let waits = !self.old && random.once_in(6);
         if waits {
             extra += "Expect: 100-continue\r\n";
@@ -138,19 +219,45 @@ impl Hand {
         };
         let head = self.head("POST", "/v1/runs", &(extra + &framing));
         let waits_at = if waits { head.len() } else { 0 };
-        let mut ask = self.ask(book, head, Want::Submit { key });
+        let mut ask = self.ask(book, head, want);
         ask.bytes.extend_from_slice(&payload);
         Ask { waits_at, ..ask }
     }
 
     /// A key that has made a run, with a body that did not.
     pub fn conflict(&self, book: &Book) -> Option<Ask> {
-        let (key, _) = book.keys.first_key_value()?;
+        let (key, run) = book.keys.first_key_value()?;
         let extra = format!(
             "Content-Type: application/json\r\nIdempotency-Key: {key}\r\nContent-Length: 13\r\n"
         );
         let head = self.head("POST", "/v1/runs", &extra) + "{\"input\":\"x\"}";
-        (!book.draining).then(|| self.ask(book, head, Want::Wrong(409)))
+        (!book.draining).then(|| self.ask(book, head, Want::Conflict { run: *run }))
+    }
+
+    pub fn delete(&self, book: &mut Book, run: RunId) -> Ask {
+        book.runs.get_mut(&run).expect("the caller knows it").is_doomed = true;
+        let head = self.head("DELETE", &format!("/v1/runs/{run}"), "");
+        self.ask(book, head, Want::Delete { run })
+    }
+
+    pub fn list(&self, book: &mut Book, random: &mut Random) -> Ask {
+        let session = random.pick(&SESSIONS);
+        let api = random.pick(&["v1", "api"]);
+        let (method, path, want) = match random.below(8) {
+            0 => ("GET", "/v1/runs".to_owned(), Want::List),
+            1 => ("GET", "/v1/runs?status=running&limit=3".to_owned(), Want::List),
+            2 => ("GET", format!("/v1/runs?session_id={session}"), Want::List),
+            3 => ("GET", format!("/{api}/sessions?limit=2"), Want::List),
+            4 => ("GET", format!("/{api}/sessions/{session}"), Want::Session),
+            5 | 6 => ("GET", format!("/{api}/sessions/{session}/messages"), Want::Session),
+            _ => {
+                let session = DOOMED_SESSION;
+                book.doomed_sessions.insert(session.to_owned());
+                ("DELETE", format!("/{api}/sessions/{session}"), Want::DeleteSession)
+            }
+        };
+        let head = self.head(method, &path, "");
+        self.ask(book, head, want)
     }
 
     /// Events from the start, or from some place somebody has already read up to.
@@ -173,6 +280,14 @@ impl Hand {
             }
         };
         Ask { head_only, ..self.ask(book, head, Want::Events { run, after }) }
+    }
+
+    /// What a reader asks that comes back to another process.
+    pub fn resume(&self, book: &Book, run: RunId, after: Option<u64>, is_lost: bool) -> Ask {
+        let extra = after.map(|seq| format!("Last-Event-ID: {seq}\r\n")).unwrap_or_default();
+        let head = self.head("GET", &format!("/v1/runs/{run}/events"), &extra);
+        let want = if is_lost { Want::Lost { run } } else { Want::Events { run, after } };
+        self.ask(book, head, want)
     }
 
     pub fn all_events(&self, book: &Book, run: RunId) -> Ask {
@@ -204,8 +319,7 @@ impl Hand {
         let cursor = random.pick(&["x", "1e3", "-2", "99999999", "99999999999999999999"]);
         let extra = format!("Last-Event-ID: {cursor}\r\n");
         let head = self.head("GET", &format!("/v1/runs/{run}/events"), &extra);
-        let want = if book.may_be_forgotten(run) { 404 } else { 400 };
-        self.ask(book, head, Want::Wrong(want))
+        self.ask(book, head, Want::BadCursor { run })
     }
 
     /// Requests whose refusal depends on nothing but themselves.
@@ -238,13 +352,54 @@ impl Hand {
     }
 
     /// A request that breaks off before its end.
-    pub fn torso(&self, book: &Book, random: &mut Random) -> Ask {
+    pub fn torso(&self, book: &mut Book, random: &mut Random) -> Ask {
         let whole = self.submit(book, random);
         let cut = 1 + random.index(whole.bytes.len() - 1);
         let head = String::from_utf8_lossy(&whole.bytes).into_owned();
         let head = head.chars().take(cut.min(60)).collect();
         self.ask(book, head, Want::Torso)
     }
+}
+
+/// What a client may want, in all its ways; returns the fields of its body and its number.
+fn submission(book: &mut Book, extra: &mut String, random: &mut Random) -> (String, usize) {
+    let mut submitted = Submitted::default();
+    let number = book.submitted.len();
+    let size = random.pick(&[1, 5, 40, 600, 9_000]);
+    let mut fields = format!("\"input\":\"n{number} {}\"", "é".repeat(size));
+    let runs: Vec<RunId> = book.known();
+    let conversations = !book.is_simple;
+    if conversations && random.once_in(2) {
+        let name = match random.below(8) {
+            // A run that is a session of its own may be gone on with as one.
+            0 if !runs.is_empty() => random.pick(&runs).to_string(),
+            1 => DOOMED_SESSION.to_owned(),
+            _ => random.pick(&SESSIONS).to_owned(),
+        };
+        if random.once_in(2) {
+            fields += &format!(",\"session_id\":\"{name}\"");
+        } else {
+            *extra += &format!("X-Hermes-Session-Id: {name}\r\n");
+        }
+        submitted.session = Some(name);
+    }
+    if conversations && !runs.is_empty() && random.once_in(4) {
+        let run = random.pick(&runs);
+        let name = if random.once_in(2) { run.to_string() } else { run.response_id() };
+        fields += &format!(",\"previous_response_id\":\"{name}\"");
+        submitted.previous = Some(run);
+    }
+    if conversations && random.once_in(8) {
+        fields += &format!(",\"conversation_history\":[{}]", said_before(number));
+        submitted.history = Some(vec![format!("given to {number}")]);
+        submitted.previous = None;
+    }
+    book.submitted.push(submitted);
+    (fields, number)
+}
+
+fn said_before(number: usize) -> String {
+    format!("{{\"role\":\"user\",\"content\":\"given to {number}\"}}")
 }
 
 fn chunked(body: &[u8], random: &mut Random) -> Vec<u8> {

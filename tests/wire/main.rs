@@ -2,6 +2,7 @@
 mod body;
 mod head;
 mod json;
+mod message;
 mod reject;
 mod reply;
 mod seeds;

@@ -1,5 +1,5 @@
 //! The body of a submission: every rule of the contract, and every complaint.
-use runwire::request::{Content, Message, Part};
+use runwire::request::{Content, Message, Part, ToolCall};
 use runwire::wire::submit::{Submission, header_id, idempotency_key, parse};
 use runwire::wire::{Lacks, Reject};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ fn text(text: &str) -> Content {
 }
 
 fn message(role: &str, content: Content) -> Message {
-    Message { role: role.to_owned(), content }
+    Message::new(role, content)
 }
 
 #[test]
@@ -142,6 +142,25 @@ fn a_complaint_names_the_entry() {
         (json!({"role": "user", "content": [{"text": "a"}]}), Lacks::Part(0)),
         (json!({"role": "user", "content": [{"type": "text"}]}), Lacks::Part(0)),
         (json!({"role": "user", "content": [{"type": "file", "text": "a"}]}), Lacks::Part(0)),
+        (called(json!("x")), Lacks::Calls),
+        (called(json!({})), Lacks::Calls),
+        (called(json!([call("a", "f", "{}"), null])), Lacks::Call(1)),
+        (called(json!([{"id": "a", "type": "function"}])), Lacks::Call(0)),
+        (called(json!([{"id": "a", "function": "f"}])), Lacks::Call(0)),
+        (called(json!([{"function": {"name": "f", "arguments": ""}}])), Lacks::Call(0)),
+        (called(json!([{"id": "a", "function": {"arguments": ""}}])), Lacks::Call(0)),
+        (called(json!([{"id": "a", "function": {"name": "f"}}])), Lacks::Call(0)),
+        (called(json!([{"id": "a", "function": {"name": "f", "arguments": {}}}])), Lacks::Call(0)),
+        (called(json!([{"id": 1, "function": {"name": "f", "arguments": ""}}])), Lacks::Call(0)),
+        (called(json!([call("", "f", "{}")])), Lacks::Call(0)),
+        (called(json!([call("a", "", "{}")])), Lacks::Call(0)),
+        (json!({"role": "assistant", "tool_calls": []}), Lacks::Content),
+        (
+            json!({"role": "assistant", "content": 1, "tool_calls": [call("a", "f", "")]}),
+            Lacks::Content,
+        ),
+        (json!({"role": "tool", "content": null, "tool_call_id": "a"}), Lacks::Content),
+        (json!({"role": "tool", "content": "x", "tool_call_id": 1}), Lacks::CallId),
         (image("file:///etc/passwd"), Lacks::Part(0)),
         (image("/etc/passwd"), Lacks::Part(0)),
         (image("data:text/html,x"), Lacks::Part(0)),
@@ -163,8 +182,72 @@ fn a_complaint_names_the_entry() {
 fn an_assistant_that_only_called_tools_may_have_said_null() {
     let history = json!([{"role": "assistant", "content": null, "tool_calls": []}]);
     let body = json!({"input": "x", "conversation_history": history}).to_string();
-    let silent = Message { role: "assistant".into(), content: Content::Text(String::new()) };
+    let silent = message("assistant", text(""));
     assert_eq!(parse(body.as_bytes()).unwrap().history, Some(vec![silent]));
+}
+
+#[test]
+fn calls_and_their_results_are_taken_as_they_stand() {
+    let entries = json!([
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "a", "type": "function", "index": 0, "function":
+                {"name": "f", "arguments": "{\"x\": 1}", "strict": true}},
+            {"id": "a", "function": {"name": "g", "arguments": "no JSON"}},
+        ], "refusal": null},
+        {"role": "tool", "tool_call_id": "a", "content": "one", "name": "f"},
+        {"role": "tool", "tool_call_id": "", "content": [{"type": "text", "text": "two"}]},
+        {"role": "tool", "tool_call_id": null, "content": "three"},
+        {"role": "assistant", "content": "Wait.", "tool_calls": [call("b", "f", "")]},
+        {"role": "assistant", "tool_calls": [call("c", "f", "{}")]},
+        {"role": "assistant", "content": "Done.", "tool_calls": null},
+        {"role": "user", "content": "x", "tool_calls": 1, "tool_call_id": 1},
+    ]);
+    let taken = |id: &str, name: &str, arguments: &str| ToolCall {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments: arguments.to_owned(),
+    };
+    let said = |said: &str, calls| Message { calls, ..message("assistant", text(said)) };
+    let parts = Content::Parts(vec![Part::Text("two".to_owned())]);
+    let expected = [
+        said("", vec![taken("a", "f", "{\"x\": 1}"), taken("a", "g", "no JSON")]),
+        Message::result("a", "one".to_owned()),
+        Message { call_id: Some(String::new()), ..message("tool", parts) },
+        message("tool", text("three")),
+        said("Wait.", vec![taken("b", "f", "")]),
+        said("", vec![taken("c", "f", "{}")]),
+        message("assistant", text("Done.")),
+        message("user", text("x")),
+    ];
+    let as_history = accepted(json!({"input": "x", "conversation_history": entries}));
+    assert_eq!(as_history.history.as_deref(), Some(&expected[..]));
+    let as_input = accepted(json!({"input": entries}));
+    assert_eq!((as_input.input, &as_input.earlier[..]), (text("x"), &expected[..7]));
+}
+
+#[test]
+fn a_complaint_about_a_call_says_where_and_what() {
+    let complaint = |entry: Value| {
+        let history = json!([{"role": "user", "content": "x"}, entry]);
+        refused(json!({"input": "x", "conversation_history": history})).message().into_owned()
+    };
+    let start = "conversation_history[1].tool_call";
+    let list = complaint(called(json!({})));
+    assert_eq!(list, format!("{start}s must be a list of calls"));
+    let second = complaint(called(json!([call("a", "f", ""), {}])));
+    assert!(second.starts_with(&format!("{start}s[1] must be {{\"id\"")), "{second}");
+    assert!(second.contains("arguments as strings"), "{second}");
+    let id = complaint(json!({"role": "tool", "content": "x", "tool_call_id": []}));
+    assert_eq!(id, format!("{start}_id must be a string"));
+}
+
+fn called(calls: Value) -> Value {
+    json!({"role": "assistant", "content": null, "tool_calls": calls})
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> Value {
+    let function = json!({"name": name, "arguments": arguments});
+    json!({"id": id, "type": "function", "function": function})
 }
 
 fn image(url: &str) -> Value {

@@ -56,6 +56,12 @@ fn kind(frame: &[u8]) -> Frame {
     named.map_or(Frame::Other, |(_, kind)| *kind)
 }
 
+/// The number in a frame's `id:` line; `None` if it has no such line.
+pub fn seq(frame: &[u8]) -> Option<u64> {
+    let digits = frame.strip_prefix(b"id: ")?.iter().take_while(|byte| byte.is_ascii_digit());
+    Some(digits.fold(0, |seq, digit| seq * 10 + u64::from(digit - b'0')))
+}
+
 /// When the event happened: microseconds since 1970, from its `timestamp`.
 pub fn stamp_us(frame: &[u8]) -> Option<u64> {
     let from = memchr::memmem::find(frame, b"\"timestamp\":")? + 12;
@@ -73,6 +79,7 @@ mod tests {
 
     #[test]
     fn frames_are_the_same_however_the_bytes_are_cut() {
+        assert_eq!((seq(b"id: 407\ndata: {}"), seq(b"data: {}")), (Some(407), None));
         let body =
             b": open\n\nid: 0\ndata: {\"event\":\"message.delta\",\"timestamp\":12.25,\"x\":1}\n\n\
             data: {\"event\":\"run.completed\"}\n\n";

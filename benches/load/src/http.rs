@@ -2,7 +2,7 @@
 use crate::Result;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -141,6 +141,22 @@ pub fn ask(addr: SocketAddr, request: &[u8]) -> Result<(u16, String)> {
         response.feed(&buffer[..count], |piece| body.extend_from_slice(piece))?;
     }
     Ok((response.status, String::from_utf8(body)?))
+}
+
+/// How long it takes from a request for a run's events to the first of them.
+pub fn first_event(addr: SocketAddr, run: &str) -> Result<Duration> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    let began = Instant::now();
+    stream.write_all(&get_events(addr, run))?;
+    let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
+    while memchr::memmem::find(&read, b"\"seq\":").is_none() {
+        match stream.read(&mut buffer)? {
+            0 => return Err("a replay ended before its first event".into()),
+            count => read.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Ok(began.elapsed())
 }
 
 /// Starts a run; gives its id.

@@ -5,7 +5,9 @@
 //! and in bytes mean the same on a machine that is busy; times do not.
 mod frames;
 mod http;
+mod keeping;
 mod measure;
+mod posters;
 mod process;
 mod report;
 mod swarm;
@@ -15,29 +17,47 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const USAGE: &str = "runwire-load --agent SERVER [--axum SERVER] [--serve 'COMMAND ... --port'] \
-    [--core BINARY] [--everything BINARY] [--rounds N] [--only NAME]\n\
-    NAME: start idle fan_out paced never_readers post small_host";
+const USAGE: &str = "runwire-load --agent SERVER [--durable SERVER] [--axum SERVER] \
+    [--serve 'COMMAND ... --port'] [--serve-durable 'COMMAND ... --port'] [--core BINARY] \
+    [--everything BINARY] [--rounds N] [--only NAME[,NAME]]\n\
+    In a SERVER's command {folder} stands for the folder it keeps its runs in.\n\
+    NAME: start idle fan_out paced never_readers post small_host pace flood long kept";
 
 type Measure = fn(&[String]) -> Result<Figures>;
-/// Each with its name, and whether the other server is measured beside it.
-const MEASURES: &[(&str, Measure, bool)] = &[
-    ("start", measure::start, true),
-    ("idle", measure::idle, true),
-    ("fan_out", measure::fan_out, true),
-    ("paced", measure::paced, true),
-    ("never_readers", measure::never_readers, true),
-    ("post", measure::post, true),
-    ("small_host", measure::small_host, false),
+/// Each with its name, and the servers it is of.
+const MEASURES: &[(&str, Measure, &[Side])] = &[
+    ("start", measure::start, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("idle", measure::idle, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("fan_out", measure::fan_out, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("paced", measure::paced, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("never_readers", measure::never_readers, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("post", measure::post, &[Side::Memory, Side::Durable, Side::Axum]),
+    ("small_host", measure::small_host, &[Side::Memory]),
+    ("pace", keeping::pace, &[Side::Memory, Side::Durable]),
+    ("flood", keeping::flood, &[Side::Memory, Side::Durable]),
+    ("long", keeping::long, &[Side::Memory, Side::Durable]),
+    ("kept", keeping::kept, &[Side::Durable]),
 ];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    /// This server with its runs in memory.
+    Memory,
+    /// This server with its runs in a file.
+    Durable,
+    /// The other server.
+    Axum,
+}
 
 #[derive(Default)]
 struct Options {
-    /// Takes a port as its last argument, as all servers here do.
+    /// Servers take a port as their last argument.
     agent: Vec<String>,
+    durable: Option<Vec<String>>,
     axum: Option<Vec<String>>,
     /// What is started for the figures of a start: the real command where there is one.
     serve: Option<Vec<String>>,
+    serve_durable: Option<Vec<String>>,
     core: Option<String>,
     everything: Option<String>,
     rounds: usize,
@@ -53,8 +73,10 @@ impl Options {
             let words = || value.split(' ').map(str::to_owned).collect();
             match name.as_str() {
                 "--agent" => options.agent = words(),
+                "--durable" => options.durable = Some(words()),
                 "--axum" => options.axum = Some(words()),
                 "--serve" => options.serve = Some(words()),
+                "--serve-durable" => options.serve_durable = Some(words()),
                 "--core" => options.core = Some(value),
                 "--everything" => options.everything = Some(value),
                 "--rounds" => options.rounds = value.parse()?,
@@ -64,31 +86,45 @@ impl Options {
         }
         if options.agent.is_empty() { Err(USAGE.into()) } else { Ok(options) }
     }
+
+    fn wants(&self, measure: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.split(',').any(|name| name == measure))
+    }
+
+    /// What is started of this side for this measurement, if there is such a server.
+    fn command(&self, side: Side, measure: &str) -> Option<&Vec<String>> {
+        let is_start = measure == "start";
+        match side {
+            Side::Memory => self.serve.as_ref().filter(|_| is_start).or(Some(&self.agent)),
+            Side::Durable => {
+                self.serve_durable.as_ref().filter(|_| is_start).or(self.durable.as_ref())
+            }
+            Side::Axum => self.axum.as_ref(),
+        }
+    }
 }
 
 fn main() -> Result<()> {
     let options = Options::parse()?;
     process::raise_descriptor_limit()?;
-    let (mut own, mut other) = (Sheet::default(), Sheet::default());
+    let mut sheets = [Sheet::default(), Sheet::default(), Sheet::default()];
     for (name, path) in [("size core", &options.core), ("size", &options.everything)] {
         if let Some(path) = path {
-            own.add(vec![(name, std::fs::metadata(path)?.len() as f64)]);
+            sheets[Side::Memory as usize].add(vec![(name, std::fs::metadata(path)?.len() as f64)]);
         }
     }
     for round in 0..options.rounds {
-        for (name, measure, has_peer) in MEASURES {
-            if options.only.as_ref().is_some_and(|only| only != name) {
-                continue;
-            }
+        for (name, measure, sides) in MEASURES.iter().filter(|(name, ..)| options.wants(name)) {
             eprintln!("round {} of {}: {name}", round + 1, options.rounds);
-            let serve = options.serve.as_ref().filter(|_| *name == "start");
-            note(&mut own, name, measure(serve.unwrap_or(&options.agent)));
-            if let Some(axum) = options.axum.as_ref().filter(|_| *has_peer) {
-                note(&mut other, name, measure(axum));
+            for side in *sides {
+                if let Some(command) = options.command(*side, name) {
+                    note(&mut sheets[*side as usize], name, measure(command));
+                }
             }
         }
     }
-    report::print(&own, &other);
+    let [memory, durable, axum] = &sheets;
+    report::print(memory, durable, axum);
     Ok(())
 }
 

@@ -4,7 +4,10 @@ use rustix::process::{Pid, Resource, Rlimit};
 use rustix::thread::CpuSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,19 +16,57 @@ const START_LOOK: Duration = Duration::from_micros(100);
 /// The kernel's clock tick: the unit of CPU time in /proc/PID/stat.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// What stands in a command for the folder a server keeps its runs in.
+const FOLDER: &str = "{folder}";
+
+/// A folder for what a server keeps, which goes with its value. It lies beside this program: where
+/// temporary files lie may be no disk.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Result<Folder> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let program = std::env::current_exe()?;
+        let path = program.with_file_name(format!("store-{}-{number}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Folder(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left of it is in `target`.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Ends with its value.
 pub struct Server {
     child: Child,
+    _folder: Rc<Folder>,
     pub addr: SocketAddr,
     /// From before its start to its first 200.
     pub start_took: Duration,
 }
 
 impl Server {
-    /// Runs `command` with a free port behind it, alone on the first core where there are two.
+    /// Like `start_in`, in a new folder.
     pub fn start(command: &[String]) -> Result<Server> {
+        Server::start_in(command, &Rc::new(Folder::new()?))
+    }
+
+    /// Runs `command` with a free port behind it, alone on the first core where there are two.
+    /// What it keeps it keeps in `folder`.
+    pub fn start_in(command: &[String], folder: &Rc<Folder>) -> Result<Server> {
         let addr = free_addr()?;
-        let (program, args) = command.split_first().ok_or("no server to start")?;
+        let path = folder.path().to_str().ok_or("this program lies where no text leads")?;
+        let words: Vec<String> = command.iter().map(|word| word.replace(FOLDER, path)).collect();
+        let (program, args) = words.split_first().ok_or("no server to start")?;
         stay_on(0);
         let began = Instant::now();
         let child = Command::new(program)
@@ -36,7 +77,8 @@ impl Server {
             .spawn();
         stay_on(1);
         let child = child.map_err(|error| format!("{program}: {error}"))?;
-        let mut server = Server { child, addr, start_took: Duration::ZERO };
+        let folder = folder.clone();
+        let mut server = Server { child, _folder: folder, addr, start_took: Duration::ZERO };
         let request = http::get(addr, "/health");
         while !http::ask(addr, &request).is_ok_and(|(status, _)| status == 200) {
             if began.elapsed() > START_TIMEOUT {

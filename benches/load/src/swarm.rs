@@ -1,5 +1,5 @@
 //! Many readers of one run, on one thread.
-use crate::frames::{Frame, Frames, stamp_us};
+use crate::frames::{self, Frame, Frames};
 use crate::http::{self, Response};
 use crate::{Result, wall_us};
 use mio::net::TcpStream;
@@ -33,6 +33,10 @@ pub struct Tally {
     pub completed: usize,
     /// Streams that broke off before that.
     pub broken: usize,
+    /// Events that did not follow the one before them.
+    pub disordered: u64,
+    /// When the first delta came.
+    pub began: Option<Instant>,
     /// Microseconds from an event to its reader.
     pub delays_us: Vec<u64>,
 }
@@ -53,6 +57,7 @@ struct Reader {
     frames: Frames,
     manners: Manners,
     is_timed: bool,
+    next_seq: Option<u64>,
     phase: Phase,
 }
 
@@ -108,6 +113,9 @@ impl Swarm {
         if self.tally.ended < count {
             return Err(format!("{} of {count} streams ended", self.tally.ended).into());
         }
+        if self.tally.disordered > 0 {
+            return Err(format!("{} events came out of order", self.tally.disordered).into());
+        }
         Ok(())
     }
 
@@ -141,6 +149,7 @@ impl Swarm {
             frames: Frames::default(),
             manners,
             is_timed,
+            next_seq: None,
             phase: Phase::Connecting,
         });
         Ok(())
@@ -197,23 +206,32 @@ impl Reader {
 
     fn take(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<()> {
         let now_us = if self.is_timed { wall_us() } else { 0 };
-        let Reader { response, frames, phase, is_timed, .. } = self;
+        let Reader { response, frames, phase, is_timed, next_seq, .. } = self;
         response.feed(bytes, |part| {
-            frames.feed(part, |kind, frame| match kind {
-                Frame::Delta => {
-                    tally.deltas += 1;
-                    if let Some(stamp) = stamp_us(frame).filter(|_| *is_timed) {
-                        tally.delays_us.push(now_us.saturating_sub(stamp));
+            frames.feed(part, |kind, frame| {
+                if let Some(seq) = frames::seq(frame) {
+                    tally.disordered += u64::from(next_seq.is_some_and(|next| next != seq));
+                    *next_seq = Some(seq + 1);
+                }
+                match kind {
+                    Frame::Delta => {
+                        tally.deltas += 1;
+                        if let Some(stamp) = frames::stamp_us(frame).filter(|_| *is_timed) {
+                            tally.delays_us.push(now_us.saturating_sub(stamp));
+                        }
                     }
+                    Frame::Last { completed } => {
+                        tally.ended += 1;
+                        tally.completed += usize::from(completed);
+                        *phase = Phase::Ended;
+                    }
+                    Frame::Other => {}
                 }
-                Frame::Last { completed } => {
-                    tally.ended += 1;
-                    tally.completed += usize::from(completed);
-                    *phase = Phase::Ended;
-                }
-                Frame::Other => {}
             });
         })?;
+        if tally.deltas > 0 && tally.began.is_none() {
+            tally.began = Some(Instant::now());
+        }
         if self.response.has_head() && self.phase == Phase::Opening {
             self.phase = Phase::Open;
             if self.response.status != 200 {

@@ -2,9 +2,10 @@
 mod phrases;
 
 use super::{Ask, Entry, Finish, Model, Piece, ToolCall, Turn};
-use crate::agent::tool_agent::ERROR_MARK;
 use crate::agent::{Cancel, Ending};
 use crate::event::Usage;
+use crate::request::ERROR_MARK;
+use crate::text::preview;
 use phrases::Step;
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ pub struct Builtin;
 const NAME: &str = "builtin";
 /// At most about as many pieces is a turn's text handed out in.
 const PIECES_MAX: usize = 200;
+/// Characters it repeats of each earlier message.
+const PAST_CHARS_MAX: usize = 200;
 
 type Say<'a> = &'a mut dyn FnMut(Piece<'_>) -> Result<(), Ending>;
 
@@ -50,6 +53,9 @@ fn next(ask: &Ask<'_>) -> Turn {
         [Entry::User(content), since @ ..] => (content.to_text(), since),
         _ => (String::new(), &[][..]),
     };
+    if phrases::asks_for_past(&input) {
+        return answer(past(&ask.entries[..input_at]));
+    }
     let steps = match phrases::steps(&input) {
         Ok(steps) => steps,
         Err(part) => return answer(not_understood(&part)),
@@ -63,6 +69,23 @@ fn next(ask: &Ask<'_>) -> Turn {
             Err(why) => answer(why),
         },
         _ => answer(summary(&steps, &results, steps.len() - done.min(steps.len()))),
+    }
+}
+
+/// What the user said before, as far as the conversation shows it.
+fn past(entries: &[Entry]) -> String {
+    let said = entries.iter().filter_map(|entry| match entry {
+        Entry::User(content) => Some(content.to_text()),
+        _ => None,
+    });
+    let line = |(index, text): (usize, String)| {
+        let text = preview(&text, PAST_CHARS_MAX);
+        let text = if text.is_empty() { "(no text)" } else { &text };
+        format!("{}. {text}\n", index + 1)
+    };
+    match said.enumerate().map(line).collect::<String>() {
+        none if none.is_empty() => format!("I see nothing that you said before this.\n\n{HONEST}"),
+        lines => format!("Before this you said, as far as I see:\n\n{lines}\n{HONEST}"),
     }
 }
 
@@ -164,7 +187,7 @@ const HONEST: &str = "(This is `builtin`, which is no language model: it carries
                       requests. Say `help` to see them, or name a real model with --model.)";
 
 fn not_understood(part: &str) -> String {
-    let part = crate::agent::text::preview(part, 80);
+    let part = preview(part, 80);
     let opening = match part.as_str() {
         "" | "help" => String::new(),
         part => format!("I do not understand \"{part}\". "),
@@ -180,9 +203,10 @@ I understand:
 - run COMMAND
 - search TEXT in DIR
 - write TEXT to FILE
+- what did I say before?
 - help
 
-Several of them can be joined by \"then\": list files in . then read README.md. Put quotes around \
+Several of the first five can be joined by \"then\": list files in . then read README.md. Put quotes around \
 what contains such words itself. For anything else, name a real model with --model.";
 
 /// Hands out `text` in pieces that end after white space, more in each piece if it is long.

@@ -17,6 +17,7 @@ mod watch;
 use super::{Cancel, Ending};
 use crate::event::Usage;
 use crate::request::Content;
+pub use crate::request::ToolCall;
 use serde_json::{Map, Value};
 
 /// Says the next turn of a conversation. One value serves all runs.
@@ -96,15 +97,6 @@ pub struct Turn {
     pub usage: Usage,
     /// The model's name as it calls itself, or as it was asked for.
     pub model: String,
-}
-
-/// A model's wish to have a tool called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToolCall {
-    pub id: String,
-    pub name: String,
-    /// JSON text as the model wrote it, which may be broken.
-    pub arguments: String,
 }
 
 /// Why a turn ended.

@@ -2,13 +2,12 @@
 //!
 //! Its size is an estimate: 4 bytes a token, which suits English prose; code and other languages
 //! take up to twice as many tokens. No model's own tokenizer is known here.
-use super::ToolCall;
+use super::past::{Ids, Past};
+use super::{ToolCall, as_object};
 use crate::agent::model::{Entry, ToolSpec, Turn};
-use crate::agent::text::shorten;
 use crate::limits::OLD_RESULT_BYTES_MAX;
-use crate::request::{Content, Message, Part, Request};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use crate::request::{Content, Part, Request};
+use crate::text::shorten;
 use std::ops::Range;
 
 const BYTES_PER_TOKEN: usize = 4;
@@ -21,14 +20,17 @@ const ANSWER_TOKENS_MAX: usize = 4_096;
 /// First what the system says, then history, then the user's turn, then the turns of this run.
 pub(super) struct Talk {
     entries: Vec<Entry>,
+    /// For each of the entries, how many messages a client counts in its place.
+    counts: Vec<usize>,
+    /// Messages that were left out and not told of yet.
+    dropped: usize,
     /// Entries of the system at the start, never dropped.
     head: usize,
     /// Where the user's turn is, never dropped.
     input_at: usize,
     /// Tokens the entries may take together.
     budget: usize,
-    /// Call ids used in this run: a model may repeat one, a client must be able to tell them apart.
-    ids: BTreeSet<String>,
+    ids: Ids,
 }
 
 impl Talk {
@@ -38,18 +40,21 @@ impl Talk {
         tools: &[ToolSpec],
         context_tokens: usize,
     ) -> Talk {
-        let (system, rest): (Vec<Entry>, Vec<Entry>) =
-            request.history.iter().map(entry).partition(|entry| matches!(entry, Entry::System(_)));
+        let mut ids = Ids::default();
+        let past = Past::new(&request.history, &mut ids);
         let mut entries = vec![Entry::System(instructions)];
-        entries.extend(system);
+        entries.extend(past.system);
         let head = entries.len();
-        entries.extend(rest);
+        let mut counts = vec![1; head];
+        entries.extend(past.entries);
+        counts.extend(past.counts);
         let input_at = entries.len();
         entries.push(Entry::User(request.input.clone()));
+        counts.push(1);
         let answer = (context_tokens / 4).min(ANSWER_TOKENS_MAX);
         let tools: usize = tools.iter().map(tool_tokens).sum();
         let budget = context_tokens.saturating_sub(answer + tools);
-        Talk { entries, head, input_at, budget, ids: BTreeSet::new() }
+        Talk { entries, counts, dropped: request.omitted, head, input_at, budget, ids }
     }
 
     pub fn entries(&self) -> &[Entry] {
@@ -58,7 +63,7 @@ impl Talk {
 
     /// Adds what the user has said meanwhile.
     pub fn push_user(&mut self, text: String) {
-        self.entries.push(Entry::User(Content::Text(text)));
+        self.push(Entry::User(Content::Text(text)), 1);
     }
 
     /// Adds a turn that is not the last, and gives each call an id of its own if it has none.
@@ -71,29 +76,37 @@ impl Talk {
             return;
         }
         for call in &mut turn.calls {
-            self.name(call);
+            call.id = self.ids.take(&call.id);
         }
         let calls = turn
             .calls
             .iter()
             .map(|call| ToolCall { arguments: as_object(&call.arguments), ..call.clone() });
-        self.entries.push(Entry::Assistant { text: turn.text.clone(), calls: calls.collect() });
+        let entry = Entry::Assistant { text: turn.text.clone(), calls: calls.collect() };
+        // Each call is a message of its own where a session is read.
+        self.push(entry, turn.calls.len().max(1));
     }
 
     pub fn push_result(&mut self, call_id: &str, result: String) {
-        self.entries.push(Entry::Tool { call_id: call_id.to_owned(), result });
+        self.push(Entry::Tool { call_id: call_id.to_owned(), result }, 1);
+    }
+
+    fn push(&mut self, entry: Entry, count: usize) {
+        self.entries.push(entry);
+        self.counts.push(count);
     }
 
     /// Makes the conversation small enough, if that is possible without its system entries, what
-    /// the user has said in this run and the last turn of tool calls. Returns how many messages it dropped.
+    /// the user has said in this run and the last turn of tool calls. Returns how many messages,
+    /// as a client counts them, are missing that were not missing before; at first those of the
+    /// history that were not even loaded.
     ///
     /// What goes first: the text of old results, then the oldest history, then the oldest turns
     /// of this run (always with all their results), then the text of the last results.
     pub fn fit(&mut self) -> usize {
-        self.shorten_results(self.input_at..self.last_turn(), OLD_RESULT_BYTES_MAX);
-        let of_history = self.drop_history();
-        self.input_at -= of_history;
-        let of_run = self.drop_turns();
+        self.shorten_results(self.head..self.last_turn(), OLD_RESULT_BYTES_MAX);
+        self.drop_history();
+        self.drop_turns();
         let last = self.last_turn();
         let is_result = |entry: &&Entry| matches!(entry, Entry::Tool { .. });
         let results = self.entries[last..].iter().filter(is_result).count().max(1);
@@ -101,7 +114,7 @@ impl Talk {
         let rest: usize = self.entries[..last].iter().chain(said_since).map(tokens).sum();
         let room = self.budget.saturating_sub(rest) * BYTES_PER_TOKEN / (results + 1);
         self.shorten_results(last..self.entries.len(), room.max(OLD_RESULT_BYTES_MAX));
-        of_history + of_run
+        std::mem::take(&mut self.dropped)
     }
 
     /// Where the last turn begins, or the end if this run has none yet.
@@ -130,7 +143,7 @@ impl Talk {
     }
 
     /// Drops the oldest exchanges of the history until all fits.
-    fn drop_history(&mut self) -> usize {
+    fn drop_history(&mut self) {
         let mut over = self.over();
         let mut end = self.head;
         while end < self.input_at && (over > 0 || end > self.head && !is_user(&self.entries[end])) {
@@ -138,37 +151,26 @@ impl Talk {
             end += 1;
         }
         self.entries.drain(self.head..end);
-        end - self.head
+        self.dropped += self.counts.drain(self.head..end).sum::<usize>();
+        self.input_at -= end - self.head;
     }
 
     /// Drops the oldest turns of this run, with all their results, until all fits. What the user
     /// has said in between stays.
-    fn drop_turns(&mut self) -> usize {
+    fn drop_turns(&mut self) {
         let mut over = self.over();
         let (mut at, mut last) = (self.input_at + 1, self.last_turn());
-        let mut dropped = 0;
-        while at < last && (over > 0 || dropped > 0 && !is_turn(&self.entries[at])) {
+        let mut is_within = false;
+        while at < last && (over > 0 || is_within && !is_turn(&self.entries[at])) {
             if is_user(&self.entries[at]) {
                 at += 1;
                 continue;
             }
             over = over.saturating_sub(tokens(&self.entries.remove(at)));
+            self.dropped += self.counts.remove(at);
             last -= 1;
-            dropped += 1;
+            is_within = true;
         }
-        dropped
-    }
-
-    fn name(&mut self, call: &mut ToolCall) {
-        if call.id.is_empty() || self.ids.contains(&call.id) {
-            let number = self.ids.len() + 1;
-            let stem = if call.id.is_empty() { "call" } else { &call.id };
-            call.id = (number..)
-                .map(|number| format!("{stem}_{number}"))
-                .find(|id| !self.ids.contains(id))
-                .expect("numbers do not run out");
-        }
-        self.ids.insert(call.id.clone());
     }
 }
 
@@ -178,24 +180,6 @@ fn is_turn(entry: &Entry) -> bool {
 
 fn is_user(entry: &Entry) -> bool {
     matches!(entry, Entry::User(_))
-}
-
-/// A message of a client's history as models know it.
-fn entry(message: &Message) -> Entry {
-    match message.role.as_str() {
-        "system" | "developer" => Entry::System(message.content.to_text()),
-        "user" => Entry::User(message.content.clone()),
-        "assistant" => Entry::Assistant { text: message.content.to_text(), calls: Vec::new() },
-        role => Entry::Other { role: role.to_owned(), content: message.content.clone() },
-    }
-}
-
-fn as_object(arguments: &str) -> String {
-    match serde_json::from_str(arguments) {
-        Ok(Value::Object(_)) => arguments.to_owned(),
-        _ if arguments.trim().is_empty() => "{}".to_owned(),
-        _ => json!({ "not_an_object": shorten(arguments, OLD_RESULT_BYTES_MAX) }).to_string(),
-    }
 }
 
 fn tokens(entry: &Entry) -> usize {

@@ -44,8 +44,12 @@ impl Files {
     }
 
     /// `path` as a model wrote it, from the workspace or from the root of the system.
+    ///
+    /// std's `home_dir` also asks the system's list of users, for which a static binary would carry
+    /// the C library's resolver, and load modules that may not fit it.
     pub fn absolute(&self, path: &str) -> PathBuf {
-        let home = path.strip_prefix("~/").and_then(|rest| Some((std::env::home_dir()?, rest)));
+        let home = || std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+        let home = path.strip_prefix("~/").and_then(|rest| Some((home()?, rest)));
         match home {
             Some((home, rest)) => home.join(rest),
             None => self.root.join(path),

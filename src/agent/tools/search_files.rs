@@ -6,8 +6,8 @@ use super::list_files::wanted;
 use super::read_file::is_binary;
 use super::walk::walk;
 use super::{Tool, ToolCx};
-use crate::agent::text::preview;
 use crate::limits::FOUND_LINES_MAX;
+use crate::text::preview;
 use std::fs::File;
 use std::ops::ControlFlow;
 

@@ -60,6 +60,25 @@ pub(super) fn steps(request: &str) -> Result<Vec<Step>, String> {
     parts.into_iter().map(|part| step(part).ok_or_else(|| part.trim().to_owned())).collect()
 }
 
+/// True if the whole request is a question for what was said before it, such as "What did I ask
+/// you before?".
+pub(super) fn asks_for_past(request: &str) -> bool {
+    const QUESTIONS: &[&str] = &["what did i", "what have i"];
+    const SAYING: &[&str] =
+        &["ask", "asked", "say", "said", "tell", "told", "want", "wanted", "write", "written"];
+    const FILLERS: &[&str] =
+        &["you", "to", "from", "before", "earlier", "previously", "already", "so", "far", "just"];
+    let request = request.trim().to_lowercase().replace(['?', '.', '!', ','], " ");
+    let mut words = polite(request.trim()).split_whitespace();
+    let question: Vec<&str> = words.by_ref().take(3).collect();
+    let mut said = false;
+    let plain = words.all(|word| {
+        said |= SAYING.contains(&word);
+        SAYING.contains(&word) || FILLERS.contains(&word)
+    });
+    QUESTIONS.contains(&question.join(" ").as_str()) && said && plain
+}
+
 /// Cuts a request at each "then" that stands before a verb, outside quotes, and is not the
 /// shell's own after a `;`.
 fn split(request: &str) -> Vec<&str> {

@@ -3,8 +3,8 @@ use super::Complaint;
 use super::calls::{Calls, TooMany};
 use crate::agent::Ending;
 use crate::agent::model::{Finish, Piece, Turn};
-use crate::agent::text::preview;
 use crate::event::Usage;
+use crate::text::preview;
 use crate::wire::sse::Decoder;
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
 //! A model server's error, in the many shapes they have.
-use crate::agent::text::preview;
+use crate::text::preview;
 use serde_json::Value;
 
 /// Characters of a server's error text that are passed on.

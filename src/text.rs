@@ -2,9 +2,9 @@
 
 /// The first `chars_max` characters of `text` on one line, with `…` where something was left out.
 pub fn preview(text: &str, chars_max: usize) -> String {
-    let one_line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut shown: String = one_line.clone().take(chars_max).collect();
-    if one_line.count() > chars_max {
+    let mut one_line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = one_line.by_ref().take(chars_max).collect();
+    if one_line.next().is_some() {
         shown.pop();
         shown.push('…');
     }

@@ -1,0 +1,15 @@
+//! The thread that reads: one question after the other.
+use super::keeper::guarded;
+use super::{News, Question, Teller};
+use crate::store::Reader;
+use crossbeam_channel::Receiver;
+
+/// Works until `questions` has ended and is empty.
+pub fn serve(mut reader: Box<dyn Reader>, questions: Receiver<Question>, teller: Teller) {
+    for (asker, query) in questions {
+        let answer = guarded(|| reader.answer(&query));
+        teller.tell(News::Answered { asker, answer });
+    }
+    // Before `teller`: whoever waits for its end waits for the store to be closed.
+    drop(reader);
+}

@@ -1,0 +1,107 @@
+//! What was said in a run, as its steps tell it: stores keep no messages of their own.
+use crate::limits::INPUT_PREVIEW_CHARS_MAX;
+use crate::request::{Content, ERROR_MARK, Message, ToolCall};
+use crate::text;
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The events that tell what was said; a store may leave out all others.
+pub const TELLING: [&str; 4] = ["message.interim", "tool.started", "tool.completed", "run.steered"];
+
+/// What a call came to that was never said to have ended.
+pub const NO_RESULT: &str = "[the run ended before this call did]";
+
+/// All that was said in a run, the oldest first.
+///
+/// `steps` is the JSON of its events that are no deltas, in order, each on a line of its own; what
+/// a later version may have put there is passed over. Each result follows its call directly, as
+/// models want it.
+pub fn said<'a>(
+    input: &Content,
+    steps: impl IntoIterator<Item = &'a str>,
+    output: Option<&str>,
+) -> Vec<Message> {
+    let mut messages = vec![question(input)];
+    for line in steps.into_iter().flat_map(str::lines) {
+        take_in(&mut messages, line);
+    }
+    messages.extend(answer(output));
+    messages
+}
+
+/// Adds what one event tells to what was said before it in the same run.
+pub fn take_in(messages: &mut Vec<Message>, line: &str) {
+    match serde_json::from_str(line) {
+        Ok(Step::Interim { text }) if !text.is_empty() => messages.push(assistant(&text)),
+        Ok(Step::Started { tool, tool_call_id, args }) => {
+            call(messages, ToolCall { id: tool_call_id, name: tool, arguments: args.to_string() });
+        }
+        Ok(Step::Completed { tool_call_id, error, result }) => {
+            let mark = if error { ERROR_MARK } else { "" };
+            complete(messages, &tool_call_id, mark.to_owned() + &result);
+        }
+        Ok(Step::Steered { text }) => messages.push(Message::new("user", Content::Text(text))),
+        Ok(Step::Interim { .. } | Step::Other) | Err(_) => {}
+    }
+}
+
+/// The first message of a run.
+pub fn question(input: &Content) -> Message {
+    Message::new("user", input.clone())
+}
+
+/// The last message of a run, unless it has nothing to say: models refuse empty ones.
+pub fn answer(output: Option<&str>) -> Option<Message> {
+    output.filter(|text| !text.is_empty()).map(assistant)
+}
+
+/// What a model said.
+pub fn assistant(text: &str) -> Message {
+    Message::new("assistant", Content::Text(text.to_owned()))
+}
+
+/// The beginning of a run's input on one line, at most `INPUT_PREVIEW_CHARS_MAX` characters.
+pub fn preview(input: &Content) -> Box<str> {
+    let text = match input {
+        Content::Text(text) => Cow::Borrowed(text),
+        Content::Parts(_) => Cow::Owned(input.to_text()),
+    };
+    text::preview(&text, INPUT_PREVIEW_CHARS_MAX).into()
+}
+
+/// An event that tells what was said. Fields it does not name are of no concern here.
+#[derive(Deserialize)]
+#[serde(tag = "event")]
+enum Step {
+    #[serde(rename = "message.interim")]
+    Interim { text: String },
+    #[serde(rename = "tool.started")]
+    Started { tool: String, tool_call_id: String, args: Value },
+    #[serde(rename = "tool.completed")]
+    Completed { tool_call_id: String, error: bool, result: String },
+    #[serde(rename = "run.steered")]
+    Steered { text: String },
+    #[serde(other)]
+    Other,
+}
+
+/// Adds a call, to what the model said just before it if it has said something, and the result
+/// it has until it ends.
+fn call(messages: &mut Vec<Message>, call: ToolCall) {
+    let result = Message::result(&call.id, NO_RESULT.to_owned());
+    match messages.last_mut() {
+        // It has no call yet: a call's result would follow it.
+        Some(last) if last.role == "assistant" => last.calls.push(call),
+        _ => messages.push(Message { calls: vec![call], ..assistant("") }),
+    }
+    messages.push(result);
+}
+
+/// Says what the latest call of that id came to. A result whose call is not there goes.
+fn complete(messages: &mut [Message], call_id: &str, result: String) {
+    let is_meant = |message: &&mut Message| message.call_id.as_deref() == Some(call_id);
+    if let Some(message) = messages.iter_mut().rev().find(is_meant) {
+        message.content = Content::Text(result);
+    }
+}

@@ -56,21 +56,28 @@ docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 
 # Static binaries, in target/static (everything) and target/static-core (the core with its command
-# line, for small hosts and so built for size: its time is the kernel's anyway). With getrandom's
+# line, for small hosts and so built for size, down to how much is inlined: its time is the kernel's
+# anyway). Equal functions are folded and relocations packed where the linker is LLD. With getrandom's
 # direct system call they need no /dev either. `TARGET=x86_64-unknown-linux-musl` builds with musl,
 # where that target is installed.
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
-STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
+STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(FOLD_FLAGS)
+ifeq ($(TARGET),x86_64-unknown-linux-gnu)
+FOLD_FLAGS = -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr
+endif
+CORE_FLAGS = $(STATIC_FLAGS) -C llvm-args=-inline-threshold=12
+CORE_CONFIG = $(foreach package,"*" crossbeam-channel httparse mio serde_json,\
+	--config 'profile.release.package.$(package).opt-level="z"')
 STATIC = target/static/$(TARGET)/release/runwire
 STATIC_CORE = target/static-core/$(TARGET)/release/runwire
 CORE_BYTES_MAX = 2097152
 BYTES_MAX = 5242880
 
 static:
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=s RUSTFLAGS='$(STATIC_FLAGS)' cargo build --release \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=z RUSTFLAGS='$(CORE_FLAGS)' cargo build --release \
 		--bin runwire --target $(TARGET) --target-dir target/static-core \
-		--no-default-features --features cli
-	RUSTFLAGS='$(STATIC_FLAGS)' cargo build --release \
+		--no-default-features --features cli $(CORE_CONFIG)
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=2 RUSTFLAGS='$(STATIC_FLAGS)' cargo build --release \
 		--bin runwire --target $(TARGET) --target-dir target/static
 	@for binary in $(STATIC_CORE) $(STATIC); do \
 		if readelf --program-headers $$binary | grep -q INTERP; then \

@@ -1,4 +1,5 @@
 //! What an operator or an embedder decides, and what an agent says of itself.
+use crate::budget::Budget;
 use crate::limits::BODY_BYTES_MAX;
 use crate::secrets::Secrets;
 use std::net::SocketAddr;
@@ -35,8 +36,9 @@ pub struct Config {
     pub max_runs: usize,
     /// Runs that wait for one of those places. Default 1024.
     pub max_queue: usize,
-    /// The longest a run may work; `None` means for ever. Default none.
-    pub run_timeout: Option<Duration>,
+    /// What each run may use up; a request may set lower limits for its own. Default 50 turns of the
+    /// model, and no other limit.
+    pub budget: Budget,
     /// How long a finished run that nobody reads is kept. Default 1 h.
     pub orphan_ttl: Duration,
     /// What becomes of a working run that nobody reads for that long. Default `Keep`.
@@ -87,7 +89,7 @@ impl Default for Config {
             drain: Duration::from_secs(10),
             max_runs: 64,
             max_queue: 1024,
-            run_timeout: None,
+            budget: Budget { turns: Some(50), ..Budget::default() },
             orphan_ttl: Duration::from_secs(3600),
             on_orphan: OnOrphan::Keep,
             retain: Retain::default(),

@@ -1,4 +1,5 @@
 //! The vocabulary every layer shares: what can happen to a run.
+use crate::budget::Limit;
 use crate::id::RunKey;
 use crate::time::Wall;
 use serde::Serialize;
@@ -154,6 +155,9 @@ pub struct Failed {
     pub error: String,
     /// A stable code for programs.
     pub reason: &'static str,
+    /// Which limit of its budget the run has exceeded, if it failed for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<&'static str>,
     pub usage: Usage,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -211,8 +215,8 @@ pub enum Cause {
     Stop,
     /// Nobody has read the run for as long as `--orphan-ttl`, and `--on-orphan cancel` is set.
     Orphan,
-    /// The run has worked longer than `--run-timeout`.
-    Deadline,
+    /// The run has used up more than this limit of its budget allows.
+    Budget(Limit),
     /// The server is going down.
     Shutdown,
     /// The store could not keep the run's events.

@@ -1,4 +1,5 @@
 //! What a client asks of an agent: one input, and what came before it.
+use crate::budget::Budget;
 use crate::id::RunId;
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ pub struct Request {
     pub provider: Option<String>,
     /// Passed on to the model as they are (`temperature`, `max_tokens`, ...).
     pub(crate) model_options: serde_json::Map<String, Value>,
+    /// The limits the client has set beside the server's own.
+    pub budget: Budget,
 }
 
 impl Request {
@@ -46,6 +49,7 @@ impl Request {
             model: None,
             provider: None,
             model_options: serde_json::Map::new(),
+            budget: Budget::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ impl Secrets {
         let long_enough = |secret: &String| secret.len() >= SECRET_BYTES_MIN;
         let mut secrets: Vec<String> = secrets.into_iter().filter(long_enough).collect();
         // A secret that contains another must be masked first, or its rest would show.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
         Secrets(secrets)
     }
 

@@ -66,7 +66,7 @@ impl Ends {
 }
 
 /// The longest suffix of `text` that is at most `bytes_max` long and begins between characters.
-fn suffix(text: &str, bytes_max: usize) -> &str {
+pub fn suffix(text: &str, bytes_max: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(bytes_max))..]
 }
 

@@ -167,18 +167,6 @@ fn a_withheld_answer_fails_the_run() {
 }
 
 #[test]
-fn too_many_turns_fail_the_run_with_its_text_kept() {
-    let dir = Dir::new();
-    let again = |text| turn(text, &[("", "write_file", r#"{"path":"n","content":""}"#)]);
-    let settings = Settings { max_turns: 2, ..dir.settings() };
-    let turns = [again("First."), again("Second.")].map(Ok);
-    let (agent, _) = agent_with(settings, turns);
-    let events = run(&agent, "go");
-    assert_eq!(failed(&events), ("max_turns", Some("Second.")));
-    assert_eq!(results(&events).len(), 1, "a call whose result nobody sees is not carried out");
-}
-
-#[test]
 fn a_failing_model_fails_the_run_and_what_it_said_is_kept() {
     let dir = Dir::new();
     let calls = turn("Wait.", &[("a", "list_files", "{}")]);

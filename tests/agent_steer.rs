@@ -1,9 +1,10 @@
 //! The tool loop while somebody steers it: what the model is told, and when.
 mod agent_support;
 
-use agent_support::{Dir, Scripted, job, names, request, results, turn};
+use agent_support::{Dir, Scripted, job, names, request_within, results, turn};
 use runwire::agent::model::{Entry, Finish, Turn};
 use runwire::agent::{Ending, Secrets, Settings, ToolAgent, live};
+use runwire::budget::Budget;
 use runwire::event::{Event, Kind};
 use runwire::request::{Content, Steer};
 use std::sync::Arc;
@@ -18,12 +19,21 @@ struct Told {
 fn steered(
     settings: Settings,
     turns: impl IntoIterator<Item = Result<Turn, Ending>>,
+    steer: impl FnMut(&Kind) -> Option<Steer>,
+) -> Told {
+    steered_within(Budget::default(), settings, turns, steer)
+}
+
+fn steered_within(
+    budget: Budget,
+    settings: Settings,
+    turns: impl IntoIterator<Item = Result<Turn, Ending>>,
     mut steer: impl FnMut(&Kind) -> Option<Steer>,
 ) -> Told {
     let model = Scripted::new(turns);
     let shown = model.shown.clone();
     let agent = ToolAgent::new(Box::new(model), settings).unwrap();
-    let job = job(request("go"));
+    let job = job(request_within("go", budget));
     let inbox = job.inbox.clone();
     let secrets = Secrets::new(["open-sesame-42".to_owned()]);
     let mut events = Vec::new();
@@ -150,8 +160,9 @@ fn steers_are_told_in_their_order_and_each_once() {
 #[test]
 fn an_answer_in_the_last_turn_allowed_ends_the_run_whatever_waits() {
     let dir = Dir::new();
-    let settings = Settings { max_turns: 1, ..dir.settings() };
-    let told = steered(settings, [Ok(turn("Blue.", &[]))], |kind| match kind {
+    let budget = Budget { turns: Some(1), ..Budget::default() };
+    let turns = [Ok(turn("Blue.", &[]))];
+    let told = steered_within(budget, dir.settings(), turns, |kind| match kind {
         Kind::MessageDelta(_) => say("not blue", false),
         _ => None,
     });

@@ -1,5 +1,6 @@
 //! The machine turn by turn, where chance would seldom lead: full histories, lost readers, news
 //! that comes while answers are being sent.
+use runwire::budget::Limit;
 use runwire::config::{About, Config, OnOrphan};
 use runwire::event::{Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
 use runwire::id::{ConnId, RunKey};
@@ -398,14 +399,14 @@ fn a_run_that_is_read_is_no_orphan_and_one_that_is_not_is_cancelled_in_time() {
 
 #[test]
 fn a_run_that_works_too_long_is_told_so_once() {
-    let mut desk = Desk::new(|config| config.run_timeout = Some(Duration::from_secs(20)));
+    let mut desk = Desk::new(|config| config.budget.wall = Some(Duration::from_secs(20)));
     let run = run_id(&desk.post(ASK, ""));
     desk.ask(&get(&format!("/v1/runs/{run}/events")));
     desk.pass(19_999);
     assert!(desk.cancelled.is_empty());
     desk.pass(1);
     desk.pass(100_000);
-    assert_eq!(desk.cancelled, [(desk.started[0], Cause::Deadline)]);
+    assert_eq!(desk.cancelled, [(desk.started[0], Cause::Budget(Limit::Wall))]);
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Desk {
     fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Start { run, request } => self.started.push((run, request)),
+                Output::Start { run, request, .. } => self.started.push((run, request)),
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
                 Output::Steer { run, steer } => self.steered.push((run, steer)),
@@ -400,6 +400,19 @@ fn a_run_that_was_not_stored_is_refused_and_never_runs() {
     let again = desk.ask(&post(ASK, "Idempotency-Key: k\r\n"));
     assert!(again.contains("\"replayed\":false"), "{again}");
     assert_eq!(desk.started.len(), 1);
+}
+
+#[test]
+fn a_run_that_may_still_be_refused_is_known_to_nobody() {
+    let mut desk = Desk::new(|_| {});
+    desk.send(&post(ASK, ""));
+    let run = format!("run_{:032x}", 1);
+    for request in [get(&format!("/v1/runs/{run}")), events(&run), stop(&run), steer(&run)] {
+        let client = desk.send(&request);
+        assert_eq!(status(&desk.read(client)), "404");
+    }
+    desk.settle();
+    assert_eq!(desk.status(&run), "running");
 }
 
 #[test]
@@ -705,16 +718,19 @@ fn a_reader_of_a_run_longer_than_memory_gets_every_byte_however_it_reads() {
     let old = desk.send(&events(&run).replace("1.1", "1.0"));
     let mut next = 0;
     for _ in 0..3 {
-        next = overflow(&mut desk, key, next);
-        // In the middle of a frame.
-        desk.turn();
-        desk.commit();
-        let [outbox, lent] = desk.machine.unsent(torn);
-        let bytes: Vec<u8> = [outbox, lent].concat();
-        let some = bytes.len().min(10_000);
-        told_torn += std::str::from_utf8(&bytes[..some]).expect("ASCII");
+        // It takes half a frame, and then its place leaves memory.
+        let big = "x".repeat(DELTA_BYTES_MAX);
+        for seq in next..next + 3 {
+            desk.say(key, seq, delta(&big));
+        }
+        desk.settle();
+        let [_, lent] = desk.machine.unsent(torn);
+        let some = DELTA_BYTES_MAX / 2;
+        told_torn += std::str::from_utf8(&lent[..some]).expect("ASCII");
         desk.tell(Input::Sent(torn, some));
+        next = overflow(&mut desk, key, next + 3);
         told += &desk.read_on(quick);
+        told_torn += &desk.read_on(torn);
     }
     let late = desk.send(&events(&run));
     desk.end(key, next, "done");

@@ -82,7 +82,7 @@ mutant 'the timer of a finished run is not armed' $M/runs.rs 'machine' \
 mutant 'the timer is not armed when a reader leaves' $M/stream.rs 'machine sim' \
     'self.arm_run(key);' ''
 mutant 'the timer of a working run is not armed' $M/runs.rs 'machine' \
-    $'request });\n            self.arm_run(key);' $'request });'
+    $'steer }));\n        self.arm_run(key);' $'steer }));'
 mutant 'the timer of a connection is not armed' $M/http.rs 'sim' \
     $'conn.due = now.after_duration(self.config.head_timeout);\n                    self.arm_conn(id);' \
     'conn.due = now.after_duration(self.config.head_timeout);'
@@ -90,8 +90,8 @@ mutant 'a reader does not keep its run from being an orphan' $M/expiry.rs 'machi
     'run.subscribers.is_empty().then(|| self.orphan_due(run))' 'Some(self.orphan_due(run))'
 mutant 'a slot is given away under its old name' src/slab.rs 'slab sim' \
     'entry.generation = entry.generation.wrapping_add(1);' ''
-mutant 'an idempotency key outlives its run' $M/expiry.rs 'machine' \
-    'self.runs.by_idempotency_key.remove(key);' 'let _ = key;'
+mutant 'an idempotency key outlives its run' $M/runs.rs 'machine' \
+    'self.by_idempotency_key.remove(&known.key);' ''
 mutant 'a key is kept as long as any run' $M/expiry.rs 'machine' \
     'due.max(run.touched.after(IDEMPOTENCY_TTL_MS))' 'due'
 mutant 'paths are told to strangers' $M/admit.rs 'machine' \
@@ -101,12 +101,12 @@ mutant 'a keepalive within a frame' $M/stream.rs 'sim' \
     'let idle = conn.unsent().is_empty();'
 mutant 'the last word is dropped for a slow reader' $M/stream.rs 'sim' \
     'if !conn.outbox.is_empty() || stream.at < unread {' \
-    'if !conn.outbox.is_empty() || (stream.at < unread && !(conn.blocked && log.is_sealed())) {'
+    'if !conn.outbox.is_empty() || (stream.at < unread && !(conn.blocked && log.is_over())) {'
 mutant 'a stream over HTTP/1.0 never ends' $M/stream.rs 'sim' \
     'Phase::Stream(stream)) => stream.close || self.is_draining()' \
     'Phase::Stream(stream)) => stream.chunked && stream.close'
 mutant '204 one event too early' $M/stream.rs 'sim' \
-    'next_seq == run.log.next_seq()' 'next_seq + 1 >= run.log.next_seq()'
+    'next_seq == run.log.shown_seq()' 'next_seq + 1 >= run.log.shown_seq()'
 mutant 'the wheel is off by one slot' $M/wheel.rs 'wheel' \
     'as usize % SLOTS' 'as usize % (SLOTS - 1)'
 mutant 'the wheel fires early' $M/wheel.rs 'wheel' 'if due <= now {' 'if due <= now.after(1) {'
@@ -115,20 +115,20 @@ mutant 'the queue loses another run' $M/runs.rs 'sim' \
 mutant 'the queue serves the latest first' $M/runs.rs 'machine' \
     'self.runs.queue.pop_front() else' 'self.runs.queue.pop_back() else'
 mutant 'one run too many waits' $M/submit.rs 'sim' \
-    'self.runs.queue.len() >= self.config.max_queue' 'self.runs.queue.len() > self.config.max_queue'
-mutant 'no next run when one has ended' $M/runs.rs 'sim' \
-    $'self.forget_for_room();\n        self.start_next();' 'self.forget_for_room();'
+    'self.runs.waiting >= self.config.max_queue' 'self.runs.waiting > self.config.max_queue'
+mutant 'no next run when one has ended' $M/keep.rs 'machine' \
+    $'self.start_next();\n        self.drain_on();' 'self.drain_on();'
 mutant 'a drain forgets the runs that wait' $M/mod.rs 'machine' 'self.interrupt_queued();' ''
 mutant 'a drain does not wait for its readers' $M/mod.rs 'sim machine' \
-    'matches!(self.drain, Drain::Flush { .. }) && self.conns.is_empty()' \
-    'matches!(self.drain, Drain::Flush { .. })'
+    'self.conns.is_empty() && !self.keep.is_busy()' '!self.keep.is_busy()'
 mutant 'a paused connection is not resumed' $M/http.rs 'sim machine' \
     'self.outputs.push_back(Output::Resume(id));' ''
 mutant 'a half-close is a hang-up' $M/mod.rs 'sim' \
     'Input::Ended(id) => self.ended(id),' 'Input::Ended(id) => self.close(id),'
 mutant 'news between two turns waits for the next' $M/mod.rs 'machine' \
     $'nobody will wake us for it.\n        self.spread_news();' 'nobody will wake us for it.'
-mutant 'a lost reader is kept' $M/runs.rs 'machine' 'self.cut_off(key);' ''
+mutant 'a lost reader is kept' $M/stream.rs 'machine' \
+    $'} else {\n                self.close(id);' '} else {'
 mutant 'a peer that reads nothing is kept' $M/stream.rs 'machine sim' 'conn.begin_stall(now);' ''
 mutant 'a peer that reads a byte at a time is kept' $M/conn.rs 'machine' \
     '} else if self.stall_taken >= STALL_BYTES {' '} else if taken > 0 {'
@@ -156,9 +156,30 @@ mutant 'a steer shows a secret' $M/steer.rs 'steer' \
     'self.secrets.mask(&steer.text)' 'steer.text.clone()'
 mutant 'a steered run is an orphan' $M/steer.rs 'machine' 'run.touched = self.now.tick;' ''
 mutant 'a steer after the answer is left' src/agent/tool_agent.rs 'agent_steer' \
-    'number == turns_max || !run.has_steer()' 'number > 0'
+    '!run.has_steer() || !run.has_turn()' '!run.has_steer() || run.has_turn()'
 mutant 'a steer after the last turn allowed is an error' src/agent/tool_agent.rs 'agent_steer' \
-    'number == turns_max || !run.has_steer()' '!run.has_steer()'
+    '!run.has_steer() || !run.has_turn()' '!run.has_steer()'
+B=src/agent/budget.rs
+mutant 'the model has a turn too many' $B 'agent_budget' \
+    'self.turns < ' 'self.turns <= '
+mutant 'a tool is called once too often' $B 'agent_budget' \
+    'self.tool_calls >= ' 'self.tool_calls > '
+mutant 'tokens run out one too early' $B 'agent_budget' \
+    'if tokens > self' 'if tokens >= self'
+mutant 'a turn costs nothing while it is said' $B 'agent_budget' \
+    'self.heard_bytes = self.heard_bytes.saturating_add(bytes as u64);' 'let _ = bytes;'
+mutant 'a turn is paid for twice' $B 'agent_budget' \
+    'self.heard_bytes = 0;' ''
+mutant 'a blank line is said for free' $B 'agent_budget' \
+    '.saturating_sub(gap.len() as u64)' '.saturating_sub(0)'
+mutant 'something is said after the last byte' $B 'agent_budget' \
+    'self.output_left = 0;' ''
+mutant 'a run over its budget completes' src/agent/life.rs 'agent_budget' \
+    'if limit != Limit::Wall' 'if limit == Limit::Wall'
+mutant 'a request widens its budget' src/budget.rs 'agent_budget' \
+    '.chain(other).min()' '.chain(other).max()'
+mutant 'a waiting run works without a limit of time' src/machine/runs.rs 'runs machine' \
+    'budget.wall);' 'None);'
 mutant 'a steer interrupts nothing' src/agent/tool_agent.rs 'agent_steer' \
     'let is_skipped = run.is_interrupted();' 'let is_skipped = false;'
 mutant 'a steer is dropped with an old turn' src/agent/tool_agent/talk.rs 'agent_steer' \
@@ -167,6 +188,50 @@ mutant 'a steer has builtin begin again for ever' src/agent/model/builtin.rs 'ag
     '.split('"'_'"').next()?' '.split('"'!'"').next()?'
 mutant 'a steer reaches the client only' src/agent/tool_agent.rs 'agent_steer' \
     'talk.push_user(text);' 'drop(text);'
+mutant 'an event is shown before it is stored' $M/keep.rs 'machine_store' \
+    'None if is_durable => {' 'None if is_durable && written.seq > 1 => {'
+mutant 'a last word is shown before it is synced' $M/keep.rs 'machine_store' \
+    'flight.is_committed && (!flight.batch.sync || flight.batch.number <= synced)' \
+    'flight.is_committed'
+mutant 'what the store did not take is not given again' $M/keep.rs 'machine_store' \
+    'next.writes.extend(batch.writes);' ''
+mutant 'a run that was refused is stored all the same' $M/keep.rs 'machine_store sim' \
+    'self.keep.give_up(&numbers);' ''
+mutant 'a store that failed is not tried again' $M/keep.rs 'machine_store' \
+    $'Health::Failing(fault);\n        self.wheel.insert(self.now.tick.after(STORE_RETRY_MS), Timer::Retry);' \
+    'Health::Failing(fault);'
+mutant 'agents work on for a store that takes nothing' $M/keep.rs 'machine_store' \
+    $'self.cancel_working(Cause::Store);\n        self.drain_on();' 'self.drain_on();'
+mutant 'agents wait for ever' $M/keep.rs 'machine_store sim' 'self.keep.bytes -= flight.bytes;' ''
+mutant 'a number is given to two runs' $M/keep.rs 'sim' \
+    'last_no: shelf.recovered.last_no' 'last_no: shelf.recovered.unfinished.len() as u64'
+mutant 'an old answer brings a deleted run back' $M/waiting.rs 'machine_store' \
+    'found.refresh(&self.left);' ''
+mutant 'runs that come back into memory have no bound' $M/waiting.rs 'machine_store' \
+    'self.forget_for_room();' ''
+mutant 'a run that came back is kept for ever' $M/waiting.rs 'machine_store' \
+    $'note_finished(key, bytes);\n        self.arm_run(key);' 'note_finished(key, bytes);'
+mutant 'two runs of a session work at once' $M/runs.rs 'machine_store' 'line.len() > 1' 'false'
+mutant 'a restart lets two runs of a session begin' $M/runs.rs 'sim' \
+    'else if !self.runs.join_line(key, &record) {' \
+    'else if [self.runs.join_line(key, &record); 1].len() == 1 {'
+mutant 'a run does not hear what was said in its session' $M/runs.rs 'machine_store' \
+    'let awaits_history = run.record.lineage != Lineage::Given;' \
+    'let awaits_history = matches!(run.record.lineage, Lineage::After(_));'
+mutant 'a run that was stopped early begins after all' $M/runs.rs 'machine_store' \
+    'self.starting.remove(&key);' ''
+mutant 'a working run is deleted' $M/runs.rs 'machine_store' \
+    $'if !run.status.is_finished() {\n            return Err(Reject::RunNotFinished' \
+    $'if run.status == Status::Queued {\n            return Err(Reject::RunNotFinished'
+mutant 'a reader that falls behind loses the rest of its frame' $M/stream.rs 'machine_store' \
+    'conn.outbox.extend_from_slice(rest);' 'let _ = rest;'
+mutant 'a reader that falls behind misses an event' $M/stream.rs 'machine_store' \
+    'stream.behind = Some(Behind { next_seq,' 'stream.behind = Some(Behind { next_seq: next_seq + 1,'
+mutant 'a page shows more than may be shown' $M/stream.rs 'sim' '.take(count as usize)' ''
+mutant 'readers of what was cleaned up wait for ever' $M/expiry.rs 'machine_store' \
+    'run.subscribers.clone().into_iter().for_each(|id| self.close(id));' ''
+mutant 'a store is cleaned up but once' $M/expiry.rs 'machine_store' \
+    'self.wheel.insert(self.now.tick.after(pause), Timer::Prune);' 'let _ = pause;'
 
 echo "$count mutants"
 exit $survived

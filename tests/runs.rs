@@ -315,11 +315,12 @@ fn a_failure_says_why() {
 
 #[test]
 fn a_run_that_takes_too_long_fails() {
-    let site = Site::with(|config| config.run_timeout = Some(Duration::from_millis(50)));
+    let site = Site::with(|config| config.budget.wall = Some(Duration::from_millis(50)));
     let run = site.run("hold");
     site.await_status(&run, "failed");
     let events = parts_of_events(&site.stream(&run));
-    assert_eq!(events.last().unwrap()["reason"], "run_timeout");
+    assert_eq!(events.last().unwrap()["reason"], "budget_exceeded");
+    assert_eq!(events.last().unwrap()["budget"], "wall_seconds");
     assert_eq!(events.last().unwrap()["output"], "holding");
 }
 

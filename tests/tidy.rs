@@ -11,11 +11,11 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],
     &["record"],
     &["event", "request", "slab", "config"],
-    &["limits", "time", "id", "secrets", "text"],
+    &["limits", "time", "id", "secrets", "text", "budget"],
 ];
 const PURE: &[&str] = &[
     "wire", "machine", "record", "event", "request", "slab", "config", "limits", "time", "id",
-    "secrets", "text",
+    "secrets", "text", "budget",
 ];
 /// What the pure layers may not know: the world outside, chance, and orders that differ by run.
 const OUTSIDE: &[&str] = &[

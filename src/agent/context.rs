@@ -1,5 +1,7 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
+use super::budget::Meter;
 use super::{Cancel, Ending, Inbox, Job, Secrets};
+use crate::budget::Limit;
 use crate::event::{
     Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted,
     Truncated, Usage,
@@ -11,14 +13,15 @@ use crate::limits::{
 };
 use crate::request::Request;
 use crate::secrets::Veil;
-use crate::text::{Ends, prefix, preview, shorten};
+use crate::text::{Ends, prefix, preview, shorten, suffix};
 use crate::time::Wall;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One run in the hands of its agent, the only writer of its events.
 ///
-/// Every method that says something returns `Err(Ending::Stopped)` once the run was told to end.
+/// Every method that says something returns `Err(Ending::Stopped)` once the run was told to end, as
+/// it is also when it has used up its budget.
 pub struct Context<'a> {
     key: RunKey,
     request: &'a Request,
@@ -33,10 +36,13 @@ pub struct Context<'a> {
     /// What has been said and not gone out yet: text, and reasoning.
     text: Veil,
     thought: Veil,
+    /// Bytes of reasoning said in pieces since it was last said as a whole.
+    thought_bytes: usize,
     /// A turn before this one has said something, so this one's text begins with a blank line.
     separate: bool,
     usage: Usage,
     runtime: Runtime,
+    meter: Meter<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -57,9 +63,11 @@ impl<'a> Context<'a> {
             output: Ends::default(),
             text: Veil::default(),
             thought: Veil::default(),
+            thought_bytes: 0,
             separate: false,
             usage: Usage::default(),
             runtime: Runtime::default(),
+            meter: Meter::new(&job.budget, &job.cancel),
         }
     }
 
@@ -96,7 +104,8 @@ impl<'a> Context<'a> {
     pub fn reasoning_delta(&mut self, text: &str) -> Result<(), Ending> {
         let text = self.thought.pass(text, self.secrets);
         for piece in pieces(&text) {
-            self.say(Kind::ReasoningDelta(Delta { delta: piece.to_owned() }))?;
+            self.check()?;
+            self.say_thought(piece);
         }
         self.check()
     }
@@ -104,7 +113,10 @@ impl<'a> Context<'a> {
     /// Says the whole reasoning of one turn, after its deltas.
     pub fn reasoning(&mut self, text: &str) -> Result<(), Ending> {
         self.lift();
-        self.say(Kind::ReasoningAvailable(Reasoning { text: self.secrets.mask(text) }))
+        let text = self.secrets.mask(text);
+        let unsaid = text.len().saturating_sub(std::mem::take(&mut self.thought_bytes));
+        self.meter.say("", suffix(&text, unsaid));
+        self.say(Kind::ReasoningAvailable(Reasoning { text }))
     }
 
     /// Ends a turn that is not the last, as one that called tools: what it said between them goes
@@ -116,7 +128,15 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// Says that a tool begins. `args` is its JSON argument text, `main` the one that tells most.
+    /// Counts a turn of a model, which is about to begin. Fails if the run's budget has none left.
+    pub fn begin_turn(&mut self) -> Result<(), Ending> {
+        self.check()?;
+        self.meter.turn();
+        self.check()
+    }
+
+    /// Says that a tool begins, unless the run's budget has no call left: then it must not begin.
+    /// `args` is its JSON argument text, `main` the one that tells most.
     ///
     /// Arguments over 16 KiB are shortened, and an `args` that is not JSON is sent as a string.
     pub fn tool_started(
@@ -127,6 +147,8 @@ impl<'a> Context<'a> {
         args: &str,
     ) -> Result<(), Ending> {
         self.lift();
+        self.allow_call()?;
+        self.meter.call();
         let args = serde_json::from_str(args).unwrap_or_else(|_| Value::from(args));
         self.say(Kind::ToolStarted(Box::new(ToolStarted {
             tool: preview(&self.secrets.mask(tool), PREVIEW_CHARS_MAX),
@@ -190,9 +212,11 @@ impl<'a> Context<'a> {
         self.inbox.interrupts()
     }
 
-    /// Adds to what the run has cost.
+    /// Adds to what the run has cost, say after each turn of a model. If that is more tokens than
+    /// its budget has, the run has been told to end.
     pub fn add_usage(&mut self, usage: Usage) {
         self.usage += usage;
+        self.meter.take_usage(&usage);
     }
 
     /// Names who answers, for the terminal event.
@@ -204,6 +228,29 @@ impl<'a> Context<'a> {
         self.secrets
     }
 
+    /// True if the model may take another turn.
+    pub(super) fn has_turn(&self) -> bool {
+        self.meter.has_turn()
+    }
+
+    /// Fails if not one more tool may be called.
+    pub(super) fn allow_call(&self) -> Result<(), Ending> {
+        self.check()?;
+        self.meter.allow_call();
+        self.check()
+    }
+
+    /// A model says this much, and will tell the tokens of it only when its turn is over.
+    pub(super) fn hear(&mut self, bytes: usize) -> Result<(), Ending> {
+        self.meter.hear(bytes);
+        self.check()
+    }
+
+    /// For people: that the run has exceeded this limit, and how to have more allowed.
+    pub(super) fn complaint(&self, limit: Limit) -> String {
+        self.meter.complaint(limit, &self.request.budget)
+    }
+
     pub(super) fn parts(&mut self) -> (String, Usage, Runtime) {
         let output = std::mem::take(&mut self.output).into_text();
         (output, self.usage, std::mem::take(&mut self.runtime))
@@ -212,12 +259,8 @@ impl<'a> Context<'a> {
     /// Lets out what was held back: nothing follows that could make it a secret.
     pub(super) fn lift(&mut self) {
         let (thought, text) = (self.thought.lift(), self.text.lift());
-        if !thought.is_empty() {
-            self.emit(Kind::ReasoningDelta(Delta { delta: thought }));
-        }
-        if !text.is_empty() {
-            self.say_text(&text);
-        }
+        self.say_thought(&thought);
+        self.say_text(&text);
     }
 
     /// Says as a whole what the turn has said so far, if anything, and begins a new output.
@@ -236,14 +279,27 @@ impl<'a> Context<'a> {
         self.emit(kind);
     }
 
-    /// Says a piece of the turn's text, after a blank line if it is the first and another turn's
-    /// text stands before it.
+    /// Says a piece of the turn's text as far as the budget goes, after a blank line if it is the
+    /// first and another turn's text stands before it.
     fn say_text(&mut self, text: &str) {
-        if self.separate && self.output.is_empty() {
-            self.emit(Kind::MessageDelta(Delta { delta: "\n\n".to_owned() }));
+        let gap = if self.separate && self.output.is_empty() { "\n\n" } else { "" };
+        let said = self.meter.say(gap, text);
+        if said.is_empty() {
+            return;
         }
-        self.output.push(text, OUTPUT_BYTES_MAX);
-        self.emit(Kind::MessageDelta(Delta { delta: text.to_owned() }));
+        if !gap.is_empty() {
+            self.emit(Kind::MessageDelta(Delta { delta: gap.to_owned() }));
+        }
+        self.output.push(said, OUTPUT_BYTES_MAX);
+        self.emit(Kind::MessageDelta(Delta { delta: said.to_owned() }));
+    }
+
+    fn say_thought(&mut self, text: &str) {
+        let said = self.meter.say("", text);
+        self.thought_bytes += said.len();
+        if !said.is_empty() {
+            self.emit(Kind::ReasoningDelta(Delta { delta: said.to_owned() }));
+        }
     }
 
     fn say(&mut self, kind: Kind) -> Result<(), Ending> {

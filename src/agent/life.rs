@@ -1,5 +1,6 @@
 //! A run's whole life on its thread: exactly one terminal event, and always the last.
 use super::{Agent, Cancel, Cause, Context, Ending, Inbox, Secrets};
+use crate::budget::{Budget, Limit};
 use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
 use crate::limits::ERROR_BYTES_MAX;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub struct Job {
     pub key: RunKey,
     pub request: Arc<Request>,
+    /// What the run may use up: the server's limits and the request's together.
+    pub budget: Budget,
     pub cancel: Cancel,
     pub inbox: Inbox,
 }
@@ -27,12 +30,12 @@ pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMu
     let ended = ended.unwrap_or_else(|panic| {
         Err(Ending::failed("agent_panic", format!("The agent crashed: {}.", panic_text(&*panic))))
     });
-    let last = last_word(&mut run, ended, job.cancel.cause());
+    let last = last_word(&mut run, job, ended);
     run.say_last(last);
 }
 
-fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cause>) -> Kind {
-    let secrets = run.secrets();
+fn last_word(run: &mut Context<'_>, job: &Job, ended: Result<(), Ending>) -> Kind {
+    let (secrets, cause) = (run.secrets(), job.cancel.cause());
     if ended.is_err() && cause == Some(Cause::Shutdown) {
         // An interruption has no output: what later runs are told of this one stands before it.
         run.interim();
@@ -41,17 +44,24 @@ fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cau
     // Only who accepts steers knows which came too late: the machine fills it in.
     let pending_steer = None;
     let partial = Some(output.clone()).filter(|text| !text.is_empty());
-    let failed = |reason, message: &str| {
-        let error = shorten(&secrets.mask(message), ERROR_BYTES_MAX);
-        Kind::Failed(Box::new(Failed {
-            error,
-            reason,
-            usage,
-            output: partial.clone(),
-            pending_steer: None,
-        }))
+    let failure = |reason, message: &str| Failed {
+        error: shorten(&secrets.mask(message), ERROR_BYTES_MAX),
+        reason,
+        budget: None,
+        usage,
+        output: partial.clone(),
+        pending_steer: None,
+    };
+    let failed = |reason, message: &str| Kind::Failed(Box::new(failure(reason, message)));
+    let exceeded = |limit: Limit| {
+        let (budget, error) = (Some(limit.name()), run.complaint(limit));
+        Kind::Failed(Box::new(Failed { budget, ..failure("budget_exceeded", &error) }))
     };
     match (ended, cause) {
+        // What has been used up stays so, whatever the agent makes of it. Only time may run out
+        // after the work was done.
+        (Ok(()), Some(Cause::Budget(limit))) if limit != Limit::Wall => exceeded(limit),
+        (Err(_), Some(Cause::Budget(limit))) => exceeded(limit),
         (Ok(()), _) => {
             Kind::Completed(Box::new(Completed { output, usage, runtime, pending_steer }))
         }
@@ -62,9 +72,6 @@ fn last_word(run: &mut Context<'_>, ended: Result<(), Ending>, cause: Option<Cau
             error: INTERRUPTED.to_owned(),
             pending_steer,
         })),
-        (Err(_), Some(Cause::Deadline)) => {
-            failed("run_timeout", "The run took longer than --run-timeout allows.")
-        }
         (Err(_), Some(Cause::Store)) => failed("store_unavailable", UNSTORED),
         (Err(Ending::Failed { reason, message }), None) => failed(reason, &message),
         (Err(Ending::Stopped), None) => {

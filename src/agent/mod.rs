@@ -1,4 +1,5 @@
 //! Who does the work: one thread for each working run, free to block, always to be cancelled.
+mod budget;
 pub mod cancel;
 mod context;
 mod inbox;

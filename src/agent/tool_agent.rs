@@ -35,8 +35,6 @@ pub struct Settings {
     pub tool_network: bool,
     /// Instructions for every run, beside the agent's own and the request's.
     pub instructions: Option<String>,
-    /// Turns of the model in one run; one that still calls tools in its last turn fails. Default 50.
-    pub max_turns: usize,
     /// Tokens the model takes in and gives out at once, by an estimate of 4 bytes a token and 1,000
     /// an image. A quarter, at most 4,096, is left for its answer. Default 32,768.
     pub context_tokens: usize,
@@ -57,7 +55,6 @@ impl Default for Settings {
             sandbox: true,
             tool_network: true,
             instructions: None,
-            max_turns: 50,
             context_tokens: 32_768,
             private: Vec::new(),
             private_env: Vec::new(),
@@ -95,9 +92,13 @@ impl ToolAgent {
     /// Has the model say one turn, passing on each piece.
     fn turn(&self, run: &mut Context<'_>, ask: &Ask<'_>) -> Result<Turn, Ending> {
         let cancel = run.cancel();
-        let turn = self.model.turn(ask, cancel, &mut |piece| match piece {
-            Piece::Text(text) => run.delta(text),
-            Piece::Reasoning(text) => run.reasoning_delta(text),
+        let turn = self.model.turn(ask, cancel, &mut |piece| {
+            let (Piece::Text(text) | Piece::Reasoning(text)) = piece;
+            run.hear(text.len())?;
+            match piece {
+                Piece::Text(_) => run.delta(text),
+                Piece::Reasoning(_) => run.reasoning_delta(text),
+            }
         })?;
         run.add_usage(turn.usage);
         run.set_runtime(self.model.provider(), &turn.model);
@@ -156,8 +157,8 @@ impl Agent for ToolAgent {
         let tools = self.tools.specs();
         let mut talk =
             Talk::new(self.instructions(run), request, &tools, self.settings.context_tokens);
-        let turns_max = self.settings.max_turns.max(1);
-        for number in 1..=turns_max {
+        run.begin_turn()?;
+        loop {
             while let Some(text) = run.next_steer()? {
                 talk.push_user(text);
             }
@@ -177,24 +178,19 @@ impl Agent for ToolAgent {
             }
             if turn.calls.is_empty() {
                 answered(run, &mut turn)?;
-                if number == turns_max || !run.has_steer() {
+                if !run.has_steer() || !run.has_turn() {
                     return Ok(());
                 }
+            } else {
+                run.allow_call()?;
             }
-            if number == turns_max {
-                break;
-            }
+            // Before the calls, whose results nobody would see, and before the text becomes that
+            // of an earlier turn: it is the output of a run that ends here.
+            run.begin_turn()?;
             talk.push_turn(&mut turn);
             run.end_turn()?;
             self.calls(run, &mut talk, &turn)?;
         }
-        Err(Ending::failed(
-            "max_turns",
-            format!(
-                "The model still called tools in its last turn of {turns_max}. Ask for less at \
-                     once, or allow more with --max-turns."
-            ),
-        ))
     }
 
     fn about(&self) -> About {

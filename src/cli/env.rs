@@ -22,6 +22,10 @@ impl Env {
 
 impl FromIterator<(OsString, OsString)> for Env {
     fn from_iter<I: IntoIterator<Item = (OsString, OsString)>>(pairs: I) -> Env {
-        Env(pairs.into_iter().collect())
+        let mut env = Env::default();
+        for (name, value) in pairs {
+            env.0.insert(name, value);
+        }
+        env
     }
 }

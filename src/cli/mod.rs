@@ -106,7 +106,7 @@ fn work(run: Run, text: &str, env: &Env) -> Result<u8, String> {
         Place::Here(model) => {
             let agent = setup::local_agent(&run.settings, model, env)?;
             let secrets = setup::secrets(&run.settings, model, env);
-            run::here(agent, text, secrets, run.settings.config.run_timeout, watch)
+            run::here(agent, text, secrets, run.settings.config.budget, watch)
         }
         Place::Server(url) => there(url, &run.settings, text, env, watch),
     }

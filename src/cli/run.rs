@@ -3,6 +3,7 @@ use super::follow::{News, follow};
 use super::signals;
 use super::watch::Watch;
 use runwire::agent::{Agent, Cancel, Cause, Inbox, Job, Secrets, live};
+use runwire::budget::{Budget, Limit};
 use runwire::event::Event;
 use runwire::id::{Key, RunId, RunKey};
 use runwire::request::Request;
@@ -10,7 +11,6 @@ use runwire::wire::sse;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
 
 /// Events between the agent and a slow terminal; beyond it the agent waits.
 const EVENTS_WAITING_MAX: usize = 256;
@@ -20,7 +20,7 @@ pub fn here(
     agent: impl Agent,
     text: &str,
     secrets: Secrets,
-    timeout: Option<Duration>,
+    budget: Budget,
     mut watch: Watch,
 ) -> Result<u8, String> {
     let run_id = random_id()?;
@@ -28,6 +28,7 @@ pub fn here(
     let job = Job {
         key: RunKey(Key { slot: 0, generation: 0 }),
         request: Arc::new(Request::text(run_id, text)),
+        budget,
         cancel: cancel.clone(),
         inbox: Inbox::new(),
     };
@@ -41,8 +42,8 @@ pub fn here(
     worker
         .spawn(move || live(&agent, &job, &secrets, &mut emit))
         .map_err(|error| format!("Could not start the agent's thread: {error}."))?;
-    let overdue = &mut || cancel.cancel(Cause::Deadline);
-    if follow(&news, &mut watch, timeout, overdue).is_err() {
+    let overdue = &mut || cancel.cancel(Cause::Budget(Limit::Wall));
+    if follow(&news, &mut watch, budget.wall, overdue).is_err() {
         // Nobody reads the answer any more. The run ends, and what its tools began with it.
         cancel.cancel(Cause::Stop);
         while news.recv().is_ok() {}

@@ -29,7 +29,6 @@ pub fn agent(
         sandbox: settings.sandbox,
         tool_network: settings.tool_network,
         instructions: settings.instructions.clone(),
-        max_turns: settings.max_turns,
         context_tokens: settings.context_tokens,
         private: state.map(|state| state.dir().to_owned()).into_iter().collect(),
         private_env: vec![private_env],

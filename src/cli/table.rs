@@ -1,6 +1,6 @@
 //! The table of settings, from which flags, variables, help and error messages are made.
 use super::settings::{DB, KEY, RUN, SERVE, Setting, StoreKind};
-use super::value;
+use super::value::{self, Given};
 
 const WORK: u8 = SERVE | RUN;
 const CLIENTS: u8 = SERVE | RUN | KEY;
@@ -142,7 +142,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "none",
         help: "Longest time a run may work.",
         commands: WORK,
-        put: |s, v| set(&mut s.config.run_timeout, v.time_or_none()),
+        put: |s, v| set(&mut s.config.budget.wall, v.time_or_none()),
     },
     Setting {
         name: "orphan-ttl",
@@ -257,9 +257,38 @@ pub static SETTINGS: &[Setting] = &[
         also: None,
         kind: &value::TURNS,
         default: "50",
-        help: "Turns of the model after which a run fails.",
+        help: "Most turns of the model in a run.",
         commands: WORK,
-        put: |s, v| set(&mut s.max_turns, v.count(1..=10_000)),
+        put: |s, v| {
+            set(&mut s.config.budget.turns, v.count(1..=10_000).map(|turns| Some(turns as u64)))
+        },
+    },
+    Setting {
+        name: "max-tool-calls",
+        also: None,
+        kind: &value::CALLS_OR_NONE,
+        default: "none",
+        help: "Most tool calls in a run; 0 allows none.",
+        commands: WORK,
+        put: |s, v| set(&mut s.config.budget.tool_calls, v.or("none", |v| v.count(0..=u64::MAX))),
+    },
+    Setting {
+        name: "max-tokens",
+        also: None,
+        kind: &value::COUNT_OR_NONE,
+        default: "none",
+        help: "Most tokens a run may use, in and out, over all its turns.",
+        commands: WORK,
+        put: |s, v| set(&mut s.config.budget.tokens, v.or("none", |v| v.count(1..=u64::MAX))),
+    },
+    Setting {
+        name: "max-output",
+        also: None,
+        kind: &value::SIZE_OR_NONE,
+        default: "none",
+        help: "Most text and reasoning a run may say.",
+        commands: WORK,
+        put: |s, v| set(&mut s.config.budget.output_bytes, v.or("none", Given::size)),
     },
     Setting {
         name: "state",
@@ -295,7 +324,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "all",
         help: "How many finished runs are kept in the store; then the oldest go.",
         commands: SERVE,
-        put: |s, v| set(&mut s.config.retain.runs, v.or_all(|v| v.count(1..=u64::MAX))),
+        put: |s, v| set(&mut s.config.retain.runs, v.or("all", |v| v.count(1..=u64::MAX))),
     },
     Setting {
         name: "retain-bytes",
@@ -304,7 +333,7 @@ pub static SETTINGS: &[Setting] = &[
         default: "all",
         help: "How large the store may become; then the oldest finished runs go.",
         commands: SERVE,
-        put: |s, v| set(&mut s.config.retain.bytes, v.or_all(|v| v.size())),
+        put: |s, v| set(&mut s.config.retain.bytes, v.or("all", |v| v.size())),
     },
     Setting {
         name: "log",

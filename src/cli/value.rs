@@ -44,6 +44,10 @@ pub const RUNS: Kind = kind("COUNT", "a number from 1 to 10000, such as 64");
 pub const RUNS_OR_ALL: Kind = kind("COUNT", "a number from 1 on, such as 10000, or all");
 pub const SIZE_OR_ALL: Kind =
     kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 2G, or all");
+pub const CALLS_OR_NONE: Kind = kind("COUNT", "a number from 0 on, such as 100, or none");
+pub const COUNT_OR_NONE: Kind = kind("COUNT", "a number from 1 on, such as 200000, or none");
+pub const SIZE_OR_NONE: Kind =
+    kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 1M, or none");
 pub const QUEUE: Kind = kind("COUNT", "a number from 0 to 1000000, such as 1024");
 pub const TURNS: Kind = kind("COUNT", "a number from 1 to 10000, such as 50");
 pub const TOKENS: Kind = kind("COUNT", "a number from 256 to 100000000, such as 32768");
@@ -139,9 +143,9 @@ impl Given<'_> {
         if self.0 == "forever" { Some(None) } else { self.time().map(Some) }
     }
 
-    /// `Some(None)` for the word "all".
-    pub fn or_all(&self, read: impl FnOnce(&Self) -> Option<usize>) -> Option<Option<u64>> {
-        if self.0 == "all" { Some(None) } else { Some(Some(read(self)? as u64)) }
+    /// `Some(None)` for the word that means no limit.
+    pub fn or(&self, word: &str, read: impl FnOnce(&Self) -> Option<usize>) -> Option<Option<u64>> {
+        if self.0 == word { Some(None) } else { Some(Some(read(self)? as u64)) }
     }
 
     pub fn switch(&self) -> Option<bool> {

@@ -1,16 +1,16 @@
 //! What becomes of runs in time: cancelled when they are late or alone, forgotten when nobody asks.
 use super::run::Run;
 use super::{Machine, Output, Timer};
+use crate::budget::Limit;
 use crate::config::OnOrphan;
 use crate::event::Cause;
-use crate::id::{RunKey, RunNo};
+use crate::id::RunKey;
 use crate::limits::{
     FINISHED_BYTES_MAX, FINISHED_CACHE_BYTES_MAX, IDEMPOTENCY_TTL_MS, PRUNE_EVERY_MS,
     PRUNE_PAUSE_MS,
 };
 use crate::record::{Fault, Pruned, Status, Write};
 use crate::time::Tick;
-use std::collections::BTreeSet;
 
 /// Keys of forgotten runs that are not worth a clean-up.
 const FINISHED_STALE_MIN: usize = 64;
@@ -36,7 +36,7 @@ impl Machine {
         if run.status != Status::Running || run.request.is_some() {
             return None;
         }
-        let timeout = self.config.run_timeout.map(|limit| run.started.after_duration(limit));
+        let timeout = run.wall.map(|limit| run.started.after_duration(limit));
         let orphan = orphan.filter(|_| self.config.on_orphan == OnOrphan::Cancel);
         timeout.into_iter().chain(orphan).min()
     }
@@ -63,9 +63,8 @@ impl Machine {
             Some(due) if due > now => self.arm_run(key),
             Some(_) if run.status.is_finished() => self.forget(key),
             Some(_) => {
-                let limit = self.config.run_timeout;
-                let late = limit.is_some_and(|limit| run.started.after_duration(limit) <= now);
-                self.cancel(key, if late { Cause::Deadline } else { Cause::Orphan });
+                let late = run.wall.is_some_and(|limit| run.started.after_duration(limit) <= now);
+                self.cancel(key, if late { Cause::Budget(Limit::Wall) } else { Cause::Orphan });
             }
             None => {}
         }
@@ -137,8 +136,9 @@ impl Machine {
     pub(super) fn pruned(&mut self, pruned: Result<Pruned, Fault>) {
         let pruned = pruned.unwrap_or_default();
         if !pruned.gone.is_empty() {
-            let gone: BTreeSet<RunNo> = pruned.gone.into_iter().collect();
-            let runs = self.runs.table.iter().filter(|(_, run)| gone.contains(&run.record.no));
+            // They are few: a step takes milliseconds.
+            let is_gone = |run: &Run| pruned.gone.contains(&run.record.no);
+            let runs = self.runs.table.iter().filter(|(_, run)| is_gone(run));
             let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();
             runs.into_iter().for_each(|run| self.forget_deleted(run));
         }

@@ -1,9 +1,11 @@
 //! The whole machine by operation sequences: each byte of the input decides what happens next.
-use super::{Input, Machine, Output, Shelf};
+use super::{Asker, Input, Machine, Output, Shelf};
+use crate::budget::Budget;
 use crate::config::{About, Config, OnOrphan};
 use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
 use crate::id::{ConnId, RunKey, RunNo};
-use crate::record::{Answer, Batch, EventsPage, History, Query, Write};
+use crate::limits::STORE_RETRY_MS;
+use crate::record::{Answer, Batch, EventsPage, Fault, FaultKind, History, Query, Write};
 use crate::request::Steer;
 use crate::time::{Now, Tick, Wall};
 use crate::wire::body::Dechunker;
@@ -47,16 +49,39 @@ struct Worker {
     inbox: VecDeque<Arc<Steer>>,
 }
 
-/// A store that keeps nothing but events.
+/// A store that keeps nothing but events, at once or when an operation says so.
 #[derive(Default)]
-struct Lines(BTreeMap<RunNo, Vec<String>>);
+struct Lines {
+    said: BTreeMap<RunNo, Vec<String>>,
+    is_late: bool,
+    batches: VecDeque<Arc<Batch>>,
+    questions: VecDeque<(Asker, Query)>,
+    committed: u64,
+    synced: u64,
+    /// It has failed and takes nothing but a retry.
+    is_shut: bool,
+}
 
 impl Lines {
+    /// Stores the next batch, unless that is to be dropped.
+    fn commit_next(&mut self) {
+        let Some(batch) = self.batches.pop_front() else { return };
+        self.is_shut &= !batch.is_retry;
+        if !self.is_shut {
+            self.commit(&batch);
+            self.committed = batch.number;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.questions.is_empty() && self.synced == self.committed
+    }
+
     fn commit(&mut self, batch: &Batch) {
         for write in &batch.writes {
             if let Write::Events { no, rows } = write {
                 let lines = rows.iter().flat_map(|row| row.lines.lines()).map(str::to_owned);
-                self.0.entry(*no).or_default().extend(lines);
+                self.said.entry(*no).or_default().extend(lines);
             }
         }
     }
@@ -64,7 +89,7 @@ impl Lines {
     fn answer(&self, query: &Query) -> Answer {
         match query {
             Query::Events { no, from_seq, .. } => {
-                let known = self.0.get(no).map_or(&[][..], Vec::as_slice);
+                let known = self.said.get(no).map_or(&[][..], Vec::as_slice);
                 let lines = known.iter().skip(*from_seq as usize).take(2);
                 let lines = lines.map(|line| line.clone() + "\n").collect();
                 Answer::Events(EventsPage { first_seq: *from_seq, lines })
@@ -87,7 +112,7 @@ struct Peer {
 }
 
 /// What a peer may send; the fuzzer chooses by number and mixes in bytes of its own.
-const REQUESTS: [&str; 17] = [
+const REQUESTS: [&str; 19] = [
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
      Content-Length: 13\r\n\r\n{\"input\":\"x\"}",
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -114,6 +139,9 @@ const REQUESTS: [&str; 17] = [
     "\r\n",
     "POST /v1/runs/run_00000000000000000000000000000001/steer HTTP/1.1\r\nHost: localhost\r\n\
      Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"text\":\"x\"}",
+    "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+     Content-Length: 30\r\n\r\n{\"input\":\"x\",\"session_id\":\"s\"}",
+    "DELETE /v1/runs/run_00000000000000000000000000000001 HTTP/1.1\r\nHost: localhost\r\n\r\n",
 ];
 /// The places in `REQUESTS` of streams whose frames can be read off without knowing more.
 const STREAMS: [usize; 2] = [2, 4];
@@ -125,7 +153,10 @@ impl World {
             max_runs: 1 + usize::from(seed & 1),
             max_queue: usize::from(seed >> 1 & 3),
             on_orphan: if seed & 8 == 0 { OnOrphan::Keep } else { OnOrphan::Cancel },
-            run_timeout: (seed & 16 != 0).then_some(Duration::from_secs(30)),
+            budget: Budget {
+                wall: (seed & 16 != 0).then_some(Duration::from_secs(30)),
+                ..Budget::default()
+            },
             orphan_ttl: Duration::from_secs(if seed & 32 == 0 { 1 } else { 100 }),
             max_body: 64,
             ..Config::default()
@@ -138,7 +169,7 @@ impl World {
         });
         World {
             machine: Machine::new(config, About::default(), shelf, ids, now),
-            store: Lines::default(),
+            store: Lines { is_late: seed & 192 == 192, ..Lines::default() },
             now,
             conns: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -166,9 +197,53 @@ impl World {
                 self.drained = true;
                 self.tell(Input::Drain);
             }
+            15 if self.store.is_late => self.store_works(argument),
             _ => self.pass(1),
         }
         rest
+    }
+
+    fn store_works(&mut self, how: u8) {
+        match how {
+            0..5 => {
+                (0..=how).for_each(|_| self.store.commit_next());
+                self.tell_stored();
+            }
+            5..9 if !self.store.is_shut => {
+                self.store.synced = self.store.committed;
+                self.tell_stored();
+            }
+            9..14 => self.answer(usize::from(how)),
+            14 if !self.store.is_shut && !self.store.batches.is_empty() => {
+                let number = self.store.committed + 1;
+                self.store.is_shut = true;
+                let fault = Fault { kind: FaultKind::Other, message: "as told".to_owned() };
+                self.tell(Input::Unstored { number, fault });
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_stored(&mut self) {
+        let Lines { committed, synced, .. } = self.store;
+        self.tell(Input::Stored { committed, synced });
+    }
+
+    /// Answers one of those who ask, or refuses to.
+    fn answer(&mut self, which: usize) {
+        let waiting = self.store.questions.len();
+        let Some((asker, query)) = self.store.questions.remove(which % waiting.max(1)) else {
+            return;
+        };
+        let fault = || Fault { kind: FaultKind::Other, message: "as told".to_owned() };
+        let answer = if which == 13 { Err(fault()) } else { Ok(self.store.answer(&query)) };
+        if answer.is_err()
+            && let Asker::Conn(id) = asker
+            && let Some(peer) = self.conns.get_mut(&id)
+        {
+            peer.streams = false;
+        }
+        self.tell(Input::Answered { asker, answer });
     }
 
     fn tell(&mut self, input: Input<'_>) {
@@ -305,7 +380,8 @@ impl World {
         self.machine.check();
         let counts = self.machine.counts();
         assert_eq!(counts.conns, self.conns.len());
-        assert!(self.drained || counts.working == self.agents.len());
+        let may_wait = self.drained || self.store.is_late;
+        assert!(may_wait || counts.working == self.agents.len());
     }
 
     fn perform(&mut self) {
@@ -333,35 +409,64 @@ impl World {
                         worker.inbox.push_back(steer);
                     }
                 }
-                Output::Commit(batch) => {
-                    self.store.commit(&batch);
-                    let number = batch.number;
-                    self.tell(Input::Stored { committed: number, synced: number });
-                }
-                Output::Ask { asker, query } => {
-                    let answer = Ok(self.store.answer(&query));
-                    self.tell(Input::Answered { asker, answer });
-                }
+                Output::Commit(batch) => self.store.batches.push_back(batch),
+                Output::Ask { asker, query } => self.store.questions.push_back((asker, query)),
                 // Never answered, so that it is asked but once: a world must end.
                 Output::Prune { .. } => {}
                 Output::Exit => self.exited = true,
+            }
+            if !self.store.is_late {
+                self.store_does_all();
+            }
+        }
+    }
+
+    fn store_does_all(&mut self) {
+        while !self.store.batches.is_empty() {
+            self.store.commit_next();
+        }
+        if self.store.synced < self.store.committed {
+            self.store.synced = self.store.committed;
+            self.tell_stored();
+        }
+        while !self.store.questions.is_empty() {
+            self.answer(0);
+        }
+    }
+
+    /// Lets the store do all it was told, and what it is told thereupon.
+    fn settle(&mut self) {
+        self.turn();
+        while !self.store.is_idle() {
+            self.store_does_all();
+            self.turn();
+        }
+    }
+
+    /// Agents end, and so does what ails the store.
+    fn come_to_rest(&mut self) {
+        loop {
+            self.settle();
+            if self.store.is_shut {
+                self.pass(STORE_RETRY_MS);
+            } else if self.agents.is_empty() {
+                return;
+            } else {
+                self.speak(0, "");
             }
         }
     }
 
     /// Agents end, readers read on, and then everybody leaves.
     fn wind_down(&mut self) {
-        while !self.agents.is_empty() {
-            self.speak(0, "");
-            self.turn();
-        }
+        self.come_to_rest();
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             self.unblock(id);
             while !self.machine.unsent(id).iter().all(|bytes| bytes.is_empty()) {
                 let count = self.machine.unsent(id).iter().map(|bytes| bytes.len()).sum();
                 self.take_bytes(id, count);
+                self.settle();
             }
-            self.turn();
             if let Some(peer) = self.conns.get(&id) {
                 peer.check(true);
             }
@@ -369,16 +474,12 @@ impl World {
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             self.tell(Input::HungUp(id));
         }
-        self.turn();
+        self.come_to_rest();
         while let Some(due) = self.machine.next_due()
             && !self.exited
         {
             self.pass(due.0.saturating_sub(self.now.tick.0));
-            self.turn();
-            while !self.agents.is_empty() {
-                self.speak(0, "");
-                self.turn();
-            }
+            self.come_to_rest();
         }
         assert!(self.exited || self.machine.counts() == super::Counts::default());
     }

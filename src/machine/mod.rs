@@ -24,6 +24,7 @@ pub mod wheel;
 
 pub use fuzz::fuzz;
 
+use crate::budget::Budget;
 use crate::config::{About, Config, Retain};
 use crate::event::{Cause, Event};
 use crate::id::{ConnId, RunKey};
@@ -95,6 +96,8 @@ pub enum Output {
     Start {
         run: RunKey,
         request: Arc<Request>,
+        /// What it may use up.
+        budget: Budget,
     },
     /// Tell that thread that the run is over. Its terminal event must still come.
     Cancel {

@@ -5,6 +5,7 @@ use crate::config::{About, Config, Toolset};
 use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
+use crate::wire;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -191,6 +192,7 @@ fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) 
             "max_body_bytes": config.max_body,
             "max_working_runs": config.max_runs,
             "max_queued_runs": config.max_queue,
+            "budget": wire::budget::to_json(&config.budget),
         },
         "terminal": about.confinement,
         "warnings": about.warnings,
@@ -199,10 +201,11 @@ fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) 
 }
 
 fn endpoints() -> Value {
-    let entry = |(name, method, path): &(&str, &str, &str)| {
-        ((*name).to_owned(), json!({ "method": method, "path": path }))
-    };
-    ENDPOINTS.iter().map(entry).collect::<serde_json::Map<_, _>>().into()
+    let mut endpoints = serde_json::Map::new();
+    for (name, method, path) in ENDPOINTS {
+        endpoints.insert((*name).to_owned(), json!({ "method": method, "path": path }));
+    }
+    endpoints.into()
 }
 
 /// OpenAI's list form, which model pickers understand.

@@ -9,6 +9,7 @@ use crate::time::{Now, Tick, Wall};
 use crate::wire::sse;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Run {
@@ -34,6 +35,8 @@ pub struct Run {
     pub touched: Tick,
     /// When the run began to work.
     pub started: Tick,
+    /// How long it may work. Known from when it begins.
+    pub wall: Option<Duration>,
     /// When the wheel will next remind us of this run.
     pub armed: Tick,
     /// Listed to have its news sent at the end of this turn.
@@ -77,6 +80,7 @@ impl Run {
             subscribers: Vec::new(),
             touched: now.tick,
             started: now.tick,
+            wall: None,
             armed: Tick(u64::MAX),
             listed: false,
             stored_bytes: 0,

@@ -366,8 +366,9 @@ impl Machine {
         self.runs.starting.remove(&key);
         let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
         let request = run.request.take().expect("a starting run knows what it is asked");
-        (run.started, run.touched) = (self.now.tick, self.now.tick);
-        self.outputs.push_back(Output::Start { run: key, request });
+        let budget = request.budget.within(&self.config.budget);
+        (run.started, run.touched, run.wall) = (self.now.tick, self.now.tick, budget.wall);
+        self.outputs.push_back(Output::Start { run: key, request, budget });
         let steers = run.steers.iter().cloned();
         self.outputs.extend(steers.map(|steer| Output::Steer { run: key, steer }));
         self.arm_run(key);
@@ -556,7 +557,8 @@ fn interrupted(error: &str) -> Kind {
 
 fn failed(reason: &'static str, error: &str) -> Kind {
     let (error, usage) = (error.to_owned(), Usage::default());
-    Kind::Failed(Box::new(Failed { error, reason, usage, output: None, pending_steer: None }))
+    let (budget, output, pending_steer) = (None, None, None);
+    Kind::Failed(Box::new(Failed { error, reason, budget, usage, output, pending_steer }))
 }
 
 /// The end of a run that has no agent to say it.
@@ -568,7 +570,7 @@ fn unstarted(cause: Cause) -> Kind {
             pending_steer: None,
         })),
         Cause::Shutdown => interrupted("The server stopped before the run began."),
-        Cause::Deadline => failed("run_timeout", "The run took longer than --run-timeout allows."),
+        Cause::Budget(_) => unreachable!("a run that has not begun uses up nothing"),
         Cause::Store => failed("store_unavailable", "The store could not keep the run's events."),
     }
 }

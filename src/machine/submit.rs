@@ -129,6 +129,7 @@ impl Machine {
             model,
             provider: asked.provider,
             model_options: asked.model_options,
+            budget: asked.budget,
         };
         Ok(Asked { request, lineage })
     }

@@ -246,7 +246,8 @@ impl Machine {
     /// A run from memory, or else from the store.
     pub(super) fn run_by_id(&mut self, id: RunId, found: &Found) -> Result<Option<RunKey>, Halt> {
         if let Some(key) = self.runs.by_id.get(&id) {
-            return Ok(Some(*key));
+            // Until the store has it, it may never have been.
+            return Ok(Some(*key).filter(|key| !self.keep.is_creating(*key)));
         }
         if !self.keep.is_durable {
             return Ok(None);

@@ -8,6 +8,7 @@ use super::sockets::{Sockets, token_of};
 use super::workers::Workers;
 use super::{ids, notice};
 use crate::agent::{Agent, Cancel, Inbox, Job};
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::event::{Cause, Event, Failed, Kind, Usage};
 use crate::id::{ConnId, RunKey};
@@ -236,7 +237,7 @@ impl EventLoop {
             Output::Resume(id) => self.again.push(id),
             Output::HalfClose(id) => self.half_close(id),
             Output::Close(id) => self.close(id),
-            Output::Start { run, request } => self.start(run, request),
+            Output::Start { run, request, budget } => self.start(run, request, budget),
             Output::Cancel { run, cause } => self.cancel(run, cause),
             Output::Steer { run, steer } => self.steer(run, steer),
             Output::Commit(batch) => self.depot.commit(batch),
@@ -382,10 +383,10 @@ impl EventLoop {
         }
     }
 
-    fn start(&mut self, key: RunKey, request: Arc<Request>) {
+    fn start(&mut self, key: RunKey, request: Arc<Request>, budget: Budget) {
         let (cancel, inbox) = (Cancel::new(), Inbox::new());
         self.working.insert(key, (cancel.clone(), inbox.clone()));
-        if let Err(error) = self.workers.start(Job { key, request, cancel, inbox }) {
+        if let Err(error) = self.workers.start(Job { key, request, budget, cancel, inbox }) {
             self.hear_event(no_thread(key, self.now, &error));
         }
     }
@@ -409,6 +410,7 @@ fn no_thread(run: RunKey, now: Now, error: &io::Error) -> Event {
     let error = format!("The server could not start a thread for this run: {error}");
     let reason = "no_thread";
     let usage = Usage::default();
-    let failed = Failed { error, reason, usage, output: None, pending_steer: None };
+    let (budget, output, pending_steer) = (None, None, None);
+    let failed = Failed { error, reason, budget, usage, output, pending_steer };
     Event { run, seq: 0, at: now.wall, kind: Kind::Failed(Box::new(failed)) }
 }

@@ -33,7 +33,8 @@ pub struct Record {
 impl Record {
     /// True if the run is a session of its own, as one is that was given none.
     pub fn is_own_session(&self) -> bool {
-        *self.session_id == *self.id.to_string()
+        // Not by writing the id out: this is asked several times for each run.
+        self.session_id.starts_with("run_") && RunId::parse(&self.session_id) == Some(self.id)
     }
 }
 

@@ -154,10 +154,11 @@ impl Memory {
     /// A run's session has come to that run, unless nothing was said in it.
     fn conclude(&mut self, no: RunNo) {
         let run = &self.runs[&no];
+        if !run.has_spoken() {
+            return;
+        }
         let (name, at) = (run.session_name(), run.updated);
-        if run.has_spoken()
-            && let Some(session) = self.sessions.get_mut(&name)
-        {
+        if let Some(session) = self.sessions.get_mut(&name) {
             session.updated = session.updated.max(at);
             self.set_head(&name, Some(no));
         }

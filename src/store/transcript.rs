@@ -2,7 +2,6 @@
 use crate::limits::INPUT_PREVIEW_CHARS_MAX;
 use crate::request::{Content, ERROR_MARK, Message, ToolCall};
 use crate::text;
-use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -30,20 +29,36 @@ pub fn said<'a>(
     messages
 }
 
-/// Adds what one event tells to what was said before it in the same run.
+/// Adds what one event tells to what was said before it in the same run. One that is not as this
+/// program writes it tells nothing.
 pub fn take_in(messages: &mut Vec<Message>, line: &str) {
-    match serde_json::from_str(line) {
-        Ok(Step::Interim { text }) if !text.is_empty() => messages.push(assistant(&text)),
-        Ok(Step::Started { tool, tool_call_id, args }) => {
-            call(messages, ToolCall { id: tool_call_id, name: tool, arguments: args.to_string() });
-        }
-        Ok(Step::Completed { tool_call_id, error, result }) => {
-            let mark = if error { ERROR_MARK } else { "" };
-            complete(messages, &tool_call_id, mark.to_owned() + &result);
-        }
-        Ok(Step::Steered { text }) => messages.push(Message::new("user", Content::Text(text))),
-        Ok(Step::Interim { .. } | Step::Other) | Err(_) => {}
+    if let Ok(step) = serde_json::from_str(line) {
+        let _ = tell(messages, step);
     }
+}
+
+fn tell(messages: &mut Vec<Message>, mut step: Value) -> Option<()> {
+    let mut text = |name: &str| match step.get_mut(name)?.take() {
+        Value::String(text) => Some(text),
+        _ => None,
+    };
+    match text("event")?.as_str() {
+        "message.interim" => {
+            messages.extend(answer(Some(&text("text")?)));
+        }
+        "tool.started" => {
+            let (id, name) = (text("tool_call_id")?, text("tool")?);
+            call(messages, ToolCall { id, name, arguments: step.get("args")?.to_string() });
+        }
+        "tool.completed" => {
+            let (id, result) = (text("tool_call_id")?, text("result")?);
+            let mark = if step.get("error")?.as_bool()? { ERROR_MARK } else { "" };
+            complete(messages, &id, mark.to_owned() + &result);
+        }
+        "run.steered" => messages.push(Message::new("user", Content::Text(text("text")?))),
+        _ => {}
+    }
+    Some(())
 }
 
 /// The first message of a run.
@@ -68,22 +83,6 @@ pub fn preview(input: &Content) -> Box<str> {
         Content::Parts(_) => Cow::Owned(input.to_text()),
     };
     text::preview(&text, INPUT_PREVIEW_CHARS_MAX).into()
-}
-
-/// An event that tells what was said. Fields it does not name are of no concern here.
-#[derive(Deserialize)]
-#[serde(tag = "event")]
-enum Step {
-    #[serde(rename = "message.interim")]
-    Interim { text: String },
-    #[serde(rename = "tool.started")]
-    Started { tool: String, tool_call_id: String, args: Value },
-    #[serde(rename = "tool.completed")]
-    Completed { tool_call_id: String, error: bool, result: String },
-    #[serde(rename = "run.steered")]
-    Steered { text: String },
-    #[serde(other)]
-    Other,
 }
 
 /// Adds a call, to what the model said just before it if it has said something, and the result

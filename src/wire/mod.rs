@@ -3,6 +3,7 @@
 //! Every parser gives one of three answers: `Ok(Some)`, `Ok(None)` for "not yet", `Err(reason)`;
 //! and the same answer however the bytes are cut.
 pub mod body;
+pub mod budget;
 mod cuts;
 mod digits;
 pub mod head;

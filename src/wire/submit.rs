@@ -1,5 +1,6 @@
 //! The body of `POST /v1/runs`: checked, and taken apart into what was said and what was asked.
 use super::{Lacks, Reject, json, message};
+use crate::budget::Budget;
 use crate::limits::HEADER_ID_BYTES_MAX;
 use crate::request::{Content, Message, Part, ToolCall};
 use serde_json::{Map, Value};
@@ -20,6 +21,8 @@ pub struct Submission {
     pub model: Option<String>,
     pub provider: Option<String>,
     pub model_options: Map<String, Value>,
+    /// Without limits if none were given.
+    pub budget: Budget,
 }
 
 /// Reads the body of a submission. Unknown fields are ignored.
@@ -42,6 +45,7 @@ pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
         model: string(&mut body, "model")?,
         provider: string(&mut body, "provider")?,
         model_options: object(&mut body, "model_options")?,
+        budget: budget(&mut body)?,
     })
 }
 
@@ -152,6 +156,13 @@ fn object(
     }
 }
 
+fn budget(body: &mut Map<String, Value>) -> Result<Budget, Reject> {
+    match body.remove("budget") {
+        None | Some(Value::Null) => Ok(Budget::default()),
+        Some(value) => super::budget::parse(value),
+    }
+}
+
 /// Nothing panics, what is taken is JSON, and what it holds keeps its promises.
 #[doc(hidden)]
 pub fn fuzz(bytes: &[u8]) {
@@ -163,6 +174,8 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(plain.is_object());
             assert!(!says_nothing(&submission.input));
             assert!(submission.session_id.is_none_or(|id| header_id(&id, "").is_ok()));
+            let budget = submission.budget;
+            assert_eq!(super::budget::parse(super::budget::to_json(&budget)), Ok(budget));
             assert!(submission.history.as_ref().is_none_or(|history| !history.is_empty()));
             for message in submission.history.into_iter().flatten().chain(submission.earlier) {
                 assert!(!message.role.is_empty());

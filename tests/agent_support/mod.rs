@@ -4,6 +4,7 @@
 use runwire::agent::model::{Ask, Entry, Finish, Model, Piece, ToolCall, Turn};
 use runwire::agent::tools::Tools;
 use runwire::agent::{Agent, Cancel, Ending, Inbox, Job, Secrets, Settings, live};
+use runwire::budget::Budget;
 use runwire::event::{Event, Kind, Usage};
 use runwire::id::{Key, RunId, RunKey};
 use runwire::request::Request;
@@ -81,9 +82,17 @@ pub fn read(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
 }
 
+/// A run whose only limits are those of its request.
 pub fn job(request: Request) -> Job {
     let key = RunKey(Key { slot: 0, generation: 0 });
-    Job { key, request: Arc::new(request), cancel: Cancel::new(), inbox: Inbox::new() }
+    let (budget, request) = (request.budget, Arc::new(request));
+    Job { key, request, budget, cancel: Cancel::new(), inbox: Inbox::new() }
+}
+
+pub fn request_within(text: &str, budget: Budget) -> Request {
+    let mut request = request(text);
+    request.budget = budget;
+    request
 }
 
 pub fn request(text: &str) -> Request {

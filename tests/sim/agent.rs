@@ -31,11 +31,11 @@ pub struct Agent {
 impl Agent {
     pub fn new(key: RunKey, id: RunId, may_be_loud: bool, random: &mut Random) -> Agent {
         let longest = random.pick(&[1, 8, 60]);
-        let left = 1 + random.below(longest);
+        let loud = may_be_loud && random.once_in(2);
+        let left = 1 + random.below(longest) + if loud { 40 } else { 0 };
         let stalled = random.once_in(8);
         let deaf = random.once_in(30);
         let (inbox, careless) = (VecDeque::new(), random.once_in(4));
-        let loud = may_be_loud && random.once_in(2);
         Agent {
             key,
             id,
@@ -142,11 +142,12 @@ fn last_word(cause: Cause) -> Kind {
         Cause::Stop | Cause::Orphan => {
             Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer }))
         }
-        Cause::Deadline => {
+        Cause::Budget(_) => {
             let error = "too long".to_owned();
             Kind::Failed(Box::new(Failed {
                 error,
-                reason: "run_timeout",
+                reason: "budget_exceeded",
+                budget: Some("wall_seconds"),
                 usage,
                 output: None,
                 pending_steer,
@@ -157,6 +158,7 @@ fn last_word(cause: Cause) -> Kind {
             Kind::Failed(Box::new(Failed {
                 error,
                 reason: "store_unavailable",
+                budget: None,
                 usage,
                 output: None,
                 pending_steer,

@@ -6,6 +6,7 @@ use crate::depot::Depot;
 use crate::lives::{Life, ids};
 use crate::random::Random;
 use crate::script::{Ask, Hand};
+use runwire::budget::Limit;
 use runwire::config::{About, Config, OnOrphan};
 use runwire::event::Cause;
 use runwire::id::{ConnId, RunKey};
@@ -293,7 +294,7 @@ impl World {
                 let excused = client.is_stalled(self.now.tick) || self.drained_at.is_some();
                 client.hear_close(&mut self.book, excused);
             }
-            Output::Start { run, request } => self.start(run, &request),
+            Output::Start { run, request, .. } => self.start(run, &request),
             Output::Cancel { run, cause } => self.cancel(run, cause),
             Output::Steer { run, steer } => self.steer(run, steer),
             Output::Commit(batch) => self.commit(batch),
@@ -329,7 +330,7 @@ impl World {
         let allowed = match cause {
             Cause::Stop => true,
             Cause::Orphan => self.config.on_orphan == OnOrphan::Cancel,
-            Cause::Deadline => self.config.run_timeout.is_some(),
+            Cause::Budget(limit) => limit == Limit::Wall && self.config.budget.wall.is_some(),
             Cause::Shutdown => self.drained_at.is_some(),
             Cause::Store => self.durable.faults > 0,
         };
@@ -680,7 +681,7 @@ fn config(random: &mut Random) -> Config {
     config.max_body = 19_000;
     config.key = random.once_in(3).then(|| "secret".to_owned());
     config.orphan_ttl = Duration::from_secs(random.pick(&[1, 60, 3600]));
-    config.run_timeout = random.once_in(3).then(|| Duration::from_secs(20));
+    config.budget.wall = random.once_in(3).then(|| Duration::from_secs(20));
     if random.once_in(3) {
         config.on_orphan = OnOrphan::Cancel;
     }

@@ -416,6 +416,7 @@ pub fn failed(error: &str) -> Kind {
     Kind::Failed(Box::new(runwire::event::Failed {
         error: error.to_owned(),
         reason: "agent_error",
+        budget: None,
         usage: USAGE,
         output: Some("half an ans".to_owned()),
         pending_steer: Some("too late".to_owned()),

@@ -9,8 +9,9 @@ use runwire::request::Request;
 use runwire::store::{Sqlite, Store};
 use runwire::time::Wall;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -168,6 +169,16 @@ pub fn all_events(store: &mut dyn Store, no: u64, bytes_max: usize) -> String {
         next_seq += page.lines.lines().count() as u64;
         lines.push_str(&page.lines);
     }
+}
+
+/// Makes a file of what the system's own SQLite has written out of one as text.
+pub fn load(file: &Path, dump: &str) {
+    let program = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                   db.executescript(sys.stdin.read()); db.close()";
+    let mut python = Command::new("python3");
+    let mut python = python.arg("-c").arg(program).arg(file).stdin(Stdio::piped()).spawn().unwrap();
+    python.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+    assert!(python.wait().unwrap().success());
 }
 
 /// What a person would be told who asked the file with the system's own SQLite: a line for each

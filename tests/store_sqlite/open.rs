@@ -1,6 +1,9 @@
 //! Opening: privacy, the lock, versions.
 use crate::kit::*;
+use runwire::budget::Budget;
+use runwire::id::RunNo;
 use runwire::record::FaultKind;
+use runwire::store::sqlite::check;
 use runwire::store::{Sqlite, Store};
 use std::fs;
 
@@ -49,6 +52,32 @@ fn a_file_from_a_later_version_is_refused_and_left_as_it_is() {
     assert!(before == fs::read(folder.file()).unwrap());
     let fault = runwire::store::sqlite::check(&folder.file()).expect_err("the file is newer");
     assert_eq!(fault.kind, FaultKind::Newer);
+}
+
+/// A file of the schema's first version, as its server left it when it was killed: a run that had
+/// ended, one at work, one that waited.
+#[test]
+fn a_file_of_version_1_opens_with_all_that_is_in_it() {
+    let folder = Folder::new();
+    load(&folder.file(), include_str!("../data/store/version_1.sql"));
+    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "1");
+    let mut store = folder.open();
+    let recovered = store.recover().unwrap();
+    let [working, waiting] = &recovered.unfinished[..] else { panic!("{recovered:?}") };
+    assert_eq!((working.record.no, working.next_seq), (RunNo(2), 15));
+    let request = waiting.request.as_ref().expect("it had not begun");
+    assert_eq!(request.input.to_text(), "what did I say before?");
+    assert_eq!(request.history[0].content.to_text(), "The sky is blue.");
+    assert_eq!(request.budget, Budget::default());
+    commit(&mut store, [create(record(4))]);
+    drop(store);
+    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "2");
+    assert_eq!(
+        ask(&folder.file(), "SELECT status, output LIKE 'I could%' FROM runs WHERE no = 1"),
+        "completed|1"
+    );
+    assert_eq!(check(&folder.file()).unwrap().problems, [""; 0]);
+    assert_eq!(folder.open().recover().unwrap().unfinished.len(), 3);
 }
 
 #[test]

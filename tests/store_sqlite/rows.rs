@@ -1,9 +1,11 @@
 //! How events lie in rows, and come back.
 use crate::kit::*;
+use runwire::budget::Budget;
 use runwire::id::RunNo;
 use runwire::record::{Fault, Write};
-use runwire::store::sqlite::check;
+use runwire::store::sqlite::{check, export};
 use runwire::store::{Sqlite, Store};
+use std::time::Duration;
 
 #[test]
 fn deltas_of_many_commits_share_rows_and_come_back_as_they_were() {
@@ -97,6 +99,38 @@ fn an_unfinished_run_is_known_with_all_it_said_when_its_server_dies() {
     let Write::Create { record, request, .. } = queued(3) else { unreachable!() };
     assert_eq!((&waiting.record, waiting.request.as_ref()), (&record, Some(&request)));
     assert_eq!((waiting.next_seq, waiting.updated), (0, record.created));
+}
+
+#[test]
+fn a_run_that_waits_keeps_its_budget() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    let tight = Budget {
+        wall: Some(Duration::from_nanos(1_000_000_001)),
+        turns: Some(1),
+        tool_calls: Some(0),
+        tokens: Some(7),
+        output_bytes: Some(i64::MAX as u64 + 1),
+    };
+    let budgets = [tight, Budget { tokens: Some(1), ..Budget::default() }, Budget::default()];
+    for (no, budget) in (1..).zip(budgets) {
+        let Write::Create { record, request, status } = queued(no) else { unreachable!() };
+        let mut request = (*request).clone();
+        request.budget = budget;
+        commit(&mut store, [Write::Create { record, request: request.into(), status }]);
+    }
+    drop(store);
+    let recovered = folder.open().recover().unwrap();
+    let kept = recovered.unfinished.iter().map(|it| it.request.as_ref().unwrap().budget);
+    assert_eq!(kept.collect::<Vec<_>>(), budgets);
+    assert_eq!(
+        ask(&folder.file(), "SELECT budget FROM requests ORDER BY run LIMIT 2 OFFSET 1"),
+        "{\"tokens\":1}\nNone"
+    );
+    let mut exported = Vec::new();
+    export(&folder.file(), &mut exported).unwrap();
+    let exported = String::from_utf8(exported).unwrap();
+    assert_eq!(exported.matches(r#""budget":{"#).count(), 2, "{exported}");
 }
 
 #[test]

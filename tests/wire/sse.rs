@@ -85,11 +85,12 @@ fn every_kind_of_event_has_its_fields_in_order() {
             Kind::Failed(Box::new(Failed {
                 error: text(),
                 reason: "r",
+                budget: Some("turns"),
                 usage,
                 output: Some(text()),
                 pending_steer: Some(text()),
             })),
-            format!(r#""error":"t","reason":"r",{usage_text},"output":"t","pending_steer":"t""#),
+            format!(r#""error":"t","reason":"r","budget":"turns",{usage_text},"output":"t","pending_steer":"t""#),
         ),
         (
             Kind::Cancelled(Box::new(Cancelled { usage, output: None, pending_steer: None })),

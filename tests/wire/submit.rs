@@ -1,8 +1,10 @@
 //! The body of a submission: every rule of the contract, and every complaint.
+use runwire::budget::Budget;
 use runwire::request::{Content, Message, Part, ToolCall};
 use runwire::wire::submit::{Submission, header_id, idempotency_key, parse};
 use runwire::wire::{Lacks, Reject};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 fn accepted(body: Value) -> Submission {
     parse(body.to_string().as_bytes()).unwrap_or_else(|reject| panic!("{body}: {reject:?}"))
@@ -32,12 +34,13 @@ fn a_text_is_all_it_takes() {
         model: None,
         provider: None,
         model_options: Map::new(),
+        budget: Budget::default(),
     };
     assert_eq!(accepted(json!({"input": "list files in /tmp"})), expected);
     let nothing_more = json!({
         "input": "list files in /tmp", "instructions": null, "previous_response_id": "",
         "session_id": null, "conversation_history": [], "model": "", "provider": null,
-        "model_options": null, "unknown": {"input": 1},
+        "model_options": null, "budget": null, "unknown": {"input": 1},
     });
     assert_eq!(accepted(nothing_more), expected);
 }
@@ -266,6 +269,48 @@ fn a_field_of_the_wrong_type_is_named() {
     for value in [json!(1), json!("x"), json!([])] {
         let reject = refused(json!({"input": "x", "model_options": value}));
         assert_eq!(reject.param(), Some("model_options"));
+    }
+}
+
+#[test]
+fn a_budget_is_taken_as_far_as_it_is_given() {
+    let budget = |given: Value| accepted(json!({"input": "x", "budget": given})).budget;
+    let all = json!({
+        "wall_seconds": 1.5, "turns": 2, "tool_calls": 0, "tokens": 3000, "output_bytes": 1,
+    });
+    let expected = Budget {
+        wall: Some(Duration::from_millis(1500)),
+        turns: Some(2),
+        tool_calls: Some(0),
+        tokens: Some(3000),
+        output_bytes: Some(1),
+    };
+    assert_eq!(budget(all), expected);
+    assert_eq!(budget(json!({})), Budget::default());
+    assert_eq!(budget(json!({"turns": null, "wall_seconds": null})), Budget::default());
+    let turns = Some(u64::MAX);
+    assert_eq!(budget(json!({"turns": u64::MAX})), Budget { turns, ..Budget::default() });
+    let wall = Some(Duration::MAX);
+    assert_eq!(budget(json!({"wall_seconds": 1e300})), Budget { wall, ..Budget::default() });
+}
+
+#[test]
+fn a_budget_that_would_not_hold_is_refused_and_the_field_is_named() {
+    let bad = [json!(-1), json!("5"), json!(true), json!([]), json!({})];
+    for name in ["wall_seconds", "turns", "tool_calls", "tokens", "output_bytes"] {
+        let field = format!("budget.{name}");
+        let zero = if name == "tool_calls" { json!(0.5) } else { json!(0) };
+        let other = if name == "wall_seconds" { json!(1e-12) } else { json!(1.5) };
+        for value in bad.iter().cloned().chain([zero, other]) {
+            let reject = refused(json!({"input": "x", "budget": {name: value}}));
+            assert_eq!((reject.param(), reject.status()), (Some(&*field), 400), "{value}");
+            assert!(reject.message().starts_with(&format!("'{field}' must be a ")), "{value}");
+        }
+    }
+    for value in [json!(1), json!("x"), json!([]), json!({"turns": 1, "max_turns": 2})] {
+        let reject = refused(json!({"input": "x", "budget": value}));
+        assert_eq!(reject.param(), Some("budget"));
+        assert!(reject.message().contains("output_bytes"), "{}", reject.message());
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn places() -> Vec<PathBuf> {
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let mut homes: Vec<PathBuf> = users.lines().filter_map(|line| home(line, user)).collect();
     homes.extend(std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()));
-    homes.sort();
+    homes.sort_unstable();
     homes.dedup();
     let at_home = homes.iter().flat_map(|home| AT_HOME.iter().map(|name| home.join(name)));
     at_home.chain(OF_THE_SYSTEM.iter().map(PathBuf::from)).collect()

@@ -41,7 +41,7 @@ pub(super) fn walk(
         gaps.unfinished |= more;
         left -= entries.len();
         entries.retain(|entry| !cx.files.is_private(&private, &real.join(&entry.name)));
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         for entry in &entries {
             if cx.cancel.is_cancelled()
                 || visit(&folder, &inner.join(&entry.name), entry).is_break()

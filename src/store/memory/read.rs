@@ -10,7 +10,6 @@ use crate::store::transcript;
 use crate::time::Wall;
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -78,8 +77,9 @@ impl Memory {
     fn list_sessions(&self, owner: &Arc<str>, limit: usize, offset: usize) -> SessionsPage {
         let first = (owner.clone(), Arc::from(""));
         let of_owner = self.sessions.range(first..).take_while(|(name, _)| name.0 == *owner);
-        let latest: BTreeSet<_> =
+        let mut latest: Vec<_> =
             of_owner.map(|(name, session)| (Reverse(session.updated), name)).collect();
+        latest.sort_unstable();
         let mut rest = latest.into_iter().skip(offset).map(|(_, name)| name);
         let sessions = rest.by_ref().take(limit);
         let sessions = sessions.map(|name| self.listed(&name.1, &self.sessions[name])).collect();

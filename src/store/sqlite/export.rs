@@ -35,8 +35,9 @@ const RUN: &str = "\
     SELECT id AS run_id, status, owner, session_id, created_at, updated_at, finished_at, lineage, \
     (SELECT id FROM runs AS it WHERE it.no = runs.parent) AS parent, model, instructions, \
     idempotency_key, usage, output, error, pending_steer, next_seq AS event_count FROM runs WHERE no = ?1";
-const REQUEST: &str = "SELECT provider, model_options, input, history FROM requests WHERE run = ?1";
-const JSON: [&str; 4] = ["usage", "model_options", "input", "history"];
+const REQUEST: &str =
+    "SELECT provider, model_options, budget, input, history FROM requests WHERE run = ?1";
+const JSON: [&str; 5] = ["usage", "model_options", "budget", "input", "history"];
 /// Microseconds in the file, float seconds in the export, as clients are told them.
 const TIMES: [&str; 3] = ["created_at", "updated_at", "finished_at"];
 

@@ -1,7 +1,8 @@
 //! Requests and outcomes as the JSON texts that lie in columns, and back.
+use crate::budget::Budget;
 use crate::event::Usage;
 use crate::request::{Content, Message};
-use crate::wire::message;
+use crate::wire::{self, message};
 use serde_json::Value;
 
 pub fn of_messages(messages: &[Message]) -> String {
@@ -21,6 +22,15 @@ pub fn messages(text: &str) -> Option<Vec<Message>> {
 
 pub fn content(text: &str) -> Option<Content> {
     message::read_content(serde_json::from_str(text).ok()?).ok()
+}
+
+/// Nothing for a budget without limits.
+pub fn of_budget(budget: &Budget) -> Option<String> {
+    (*budget != Budget::default()).then(|| wire::budget::to_json(budget).to_string())
+}
+
+pub fn budget(text: &str) -> Option<Budget> {
+    wire::budget::parse(serde_json::from_str(text).ok()?).ok()
 }
 
 pub fn usage(text: &str) -> Option<Usage> {

@@ -104,7 +104,7 @@ pub fn recover(db: &Connection) -> rusqlite::Result<Recovered> {
 /// What the run of `record` was asked.
 fn request(db: &Connection, record: &Record) -> rusqlite::Result<Request> {
     let mut find = db.prepare_cached(
-        "SELECT provider, model_options, input, history FROM requests WHERE run = ?1",
+        "SELECT provider, model_options, input, history, budget FROM requests WHERE run = ?1",
     )?;
     find.query_row([int(record.no.0)], |row| {
         Ok(Request {
@@ -118,6 +118,7 @@ fn request(db: &Connection, record: &Record) -> rusqlite::Result<Request> {
             provider: row.get(0)?,
             model_options: read_optional(row, 1, |text| serde_json::from_str(text).ok())?
                 .unwrap_or_default(),
+            budget: read_optional(row, 4, json::budget)?.unwrap_or_default(),
         })
     })
 }

@@ -8,7 +8,10 @@ use rusqlite::Connection;
 pub const APPLICATION_ID: i32 = 0x7275_6e77;
 
 /// Each step leads from the version that is its index to the next.
-const STEPS: &[&str] = &[concat!(include_str!("schema/1.sql"), include_str!("schema/views.sql"))];
+const STEPS: &[&str] = &[
+    concat!(include_str!("schema/1.sql"), include_str!("schema/views.sql")),
+    include_str!("schema/2.sql"),
+];
 
 /// The version this program reads and writes.
 pub const VERSION: i32 = STEPS.len() as i32;

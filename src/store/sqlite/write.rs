@@ -71,8 +71,8 @@ fn ask(db: &Connection, no: RunNo, request: &Request) -> rusqlite::Result<()> {
         .then(|| serde_json::to_string(options).expect("JSON values are always JSON"));
     let history = (!request.history.is_empty()).then(|| json::of_messages(&request.history));
     db.prepare_cached(
-        "INSERT INTO requests (run, given, provider, model_options, input, history) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO requests (run, given, provider, model_options, input, history, budget) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         int(no.0),
@@ -81,6 +81,7 @@ fn ask(db: &Connection, no: RunNo, request: &Request) -> rusqlite::Result<()> {
         options,
         json::of_content(&request.input),
         history,
+        json::of_budget(&request.budget),
     ])?;
     Ok(())
 }

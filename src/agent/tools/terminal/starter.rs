@@ -25,7 +25,7 @@ impl Starter {
     pub fn new(settings: &Settings, files: &Files) -> io::Result<Starter> {
         let mut secrets: Vec<PathBuf> =
             files.private().iter().map(|path| keys::real(path)).collect();
-        secrets.sort();
+        secrets.sort_unstable();
         secrets.dedup();
         let launcher = match &settings.launcher {
             Some(program) => Launcher::new(program, settings, files.root(), &secrets)?,

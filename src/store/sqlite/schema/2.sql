@@ -1,0 +1,2 @@
+ALTER TABLE requests ADD COLUMN
+  budget TEXT /* JSON object: the limits its client set */;

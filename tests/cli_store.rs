@@ -211,10 +211,14 @@ fn a_server_whose_last_words_cannot_be_stored_says_so_and_ends_with_1() {
 fn finished_runs_beyond_what_is_kept_go() {
     let home = Home::new();
     let first = serve(&home, &[]);
-    let runs: Vec<_> = (0..3).map(|_| post(&first, r#"{"input":"help"}"#)).collect();
-    for run in &runs {
-        wait_for_status(&first, run, "completed");
-    }
+    // One after the other: those that ended first go first.
+    let runs: Vec<_> = (0..3)
+        .map(|_| {
+            let run = post(&first, r#"{"input":"help"}"#);
+            wait_for_status(&first, &run, "completed");
+            run
+        })
+        .collect();
     stop(first);
     let second = serve(&home, &["--retain-runs", "1"]);
     let deadline = Instant::now() + Duration::from_secs(20);

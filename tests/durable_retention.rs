@@ -167,12 +167,15 @@ fn readers_of_a_run_that_goes_are_sent_away() {
     let site = serve(&shelf, Retain::default());
     let run = site.finish(json!({"input": "emit 2000 10000"}));
     site.end();
-    // Whether the reader comes before the clean-up or after it, it is not told of half a run.
     let site = serve(&shelf, Retain { bytes: Some(1_000_000), ..Retain::default() });
+    // Before the clean-up, in its midst or after it: nobody is left waiting for what is gone.
     let mut reader = site.connect();
-    reader.send(get(&format!("/v1/runs/{run}/events")));
+    let request = get(&format!("/v1/runs/{run}/events"));
+    reader.send(request.replacen("\r\n", "\r\nConnection: close\r\n", 1));
     reader.await_hang_up();
-    assert_eq!(site.get(&format!("/v1/runs/{run}")).status, 404);
+    wait_for("the run to go", || {
+        (site.get(&format!("/v1/runs/{run}")).status == 404).then_some(())
+    });
     assert_eq!(site.counts()["subscribers"], 0);
     site.end();
 }

@@ -103,7 +103,7 @@ impl World {
         } else {
             Stock::Memory(Memory::default())
         };
-        let is_loud = is_durable && random.once_in(12);
+        let is_loud = is_durable && random.once_in(24);
         let shelf = stock.shelf();
         let ids = ids(seed, 0);
         World {

@@ -136,6 +136,7 @@ impl Machine {
     pub(super) fn pruned(&mut self, pruned: Result<Pruned, Fault>) {
         let pruned = pruned.unwrap_or_default();
         if !pruned.gone.is_empty() {
+            self.left.note_deletions();
             // They are few: a step takes milliseconds.
             let is_gone = |run: &Run| pruned.gone.contains(&run.record.no);
             let runs = self.runs.table.iter().filter(|(_, run)| is_gone(run));

@@ -543,6 +543,7 @@ impl Machine {
     }
 
     pub(super) fn session_deleted(&mut self, conn: ConnId, session_id: &str) {
+        self.left.note_deletions();
         let of_session = |run: &Run| *run.record.session_id == *session_id;
         let runs = self.runs.table.iter().filter(|(_, run)| of_session(run));
         let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();

@@ -98,6 +98,15 @@ impl Left {
         self.runs.push_back((run.id(), idempotency.map(|known| known.key.clone())));
     }
 
+    /// The store has deleted runs that may not have been in memory: whatever it was asked before
+    /// is asked again.
+    pub fn note_deletions(&mut self) {
+        if self.asking > 0 {
+            self.forgotten = self.count() + 1;
+            self.runs.clear();
+        }
+    }
+
     fn answered(&mut self) {
         self.asking -= 1;
         if self.asking == 0 {

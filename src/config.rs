@@ -1,6 +1,12 @@
 //! What an operator or an embedder decides, and what an agent says of itself.
+mod keys;
+mod webhooks;
+
+pub use keys::{FIRST_KEY, Key, Scope, check_keys, is_key_name};
+pub use webhooks::{HOOK_EVENTS, HOOK_URL_BYTES_MAX, Webhook, Webhooks, hook_origin, is_public};
+
 use crate::budget::Budget;
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{APPROVAL_MS, BODY_BYTES_MAX, RUNS_WORKING};
 use crate::secrets::Secrets;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +19,8 @@ pub struct Config {
     pub addr: SocketAddr,
     /// The bearer key clients must show; `None` lets everyone in. Default `None`.
     pub key: Option<String>,
+    /// Further keys. `key` is named `default` and may do everything. Default none.
+    pub keys: Vec<Key>,
     /// Further secrets that must never appear in an event, such as a model's key.
     pub secrets: Vec<String>,
     /// Origins whose pages may call this server; `*` means all. Default none.
@@ -32,6 +40,9 @@ pub struct Config {
     pub keepalive: Duration,
     /// What working runs are given to end by themselves when the server stops. Default 10 s.
     pub drain: Duration,
+    /// Bytes that the process may hold together, beside a constant of its own (ARCHITECTURE.md,
+    /// Memory). Other bounds follow from it. `None` means no such budget. Default `None`.
+    pub memory: Option<usize>,
     /// Runs that work at once. Default 64.
     pub max_runs: usize,
     /// Runs that wait for one of those places. Default 1024.
@@ -39,18 +50,32 @@ pub struct Config {
     /// What each run may use up; a request may set lower limits for its own. Default 50 turns of the
     /// model, and no other limit.
     pub budget: Budget,
+    /// How long a run that waits for somebody's leave does so before it is denied. Default 10 min.
+    pub approval_timeout: Duration,
     /// How long a finished run that nobody reads is kept. Default 1 h.
     pub orphan_ttl: Duration,
     /// What becomes of a working run that nobody reads for that long. Default `Keep`.
     pub on_orphan: OnOrphan,
     /// What of finished runs a durable store keeps. Default all.
     pub retain: Retain,
+    /// Whom to tell of what happens to runs. Default none, and runs may not ask for any.
+    pub webhooks: Option<Webhooks>,
+    /// True if the log tells of each request that was answered. Default false.
+    pub log_requests: bool,
+    /// True if the log shows the beginnings of what runs are asked and answer. Default false.
+    pub log_content: bool,
 }
 
 impl Config {
-    /// All that must never appear in an event: `secrets`, and the key.
+    /// All that must never appear in an event: `secrets`, and the keys.
     pub fn known_secrets(&self) -> Secrets {
-        Secrets::new(self.secrets.iter().chain(&self.key).cloned())
+        let keys = self.keys.iter().map(|key| &key.secret);
+        Secrets::new(self.secrets.iter().chain(&self.key).chain(keys).cloned())
+    }
+
+    /// The keys that open this server, `key` as the first. None means that everyone is let in.
+    pub fn all_keys(&self) -> Vec<Key> {
+        self.key.as_deref().map(Key::first).into_iter().chain(self.keys.iter().cloned()).collect()
     }
 }
 
@@ -78,6 +103,7 @@ impl Default for Config {
         Config {
             addr: SocketAddr::from(([127, 0, 0, 1], 8642)),
             key: None,
+            keys: Vec::new(),
             secrets: Vec::new(),
             cors_origins: Vec::new(),
             allowed_hosts: Vec::new(),
@@ -87,12 +113,17 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(75),
             keepalive: Duration::from_secs(10),
             drain: Duration::from_secs(10),
-            max_runs: 64,
+            memory: None,
+            max_runs: RUNS_WORKING,
             max_queue: 1024,
             budget: Budget { turns: Some(50), ..Budget::default() },
+            approval_timeout: Duration::from_millis(APPROVAL_MS),
             orphan_ttl: Duration::from_secs(3600),
             on_orphan: OnOrphan::Keep,
             retain: Retain::default(),
+            webhooks: None,
+            log_requests: false,
+            log_content: false,
         }
     }
 }
@@ -148,6 +179,8 @@ pub struct Confinement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
+    /// A cgroup of the command's own, which the kernel ends whole (Linux), and a supervisor beside it.
+    Cgroup,
     /// A process above them all, which no process of the command can leave.
     Supervisor,
     /// A signal to their group, which a process can leave.

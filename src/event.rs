@@ -8,7 +8,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     pub run: RunKey,
-    /// Counts from 0 within a run, without gaps. Assigned by the run's one writer.
+    /// Counts from 0 what the run's agent has said, without gaps. Clients are told the number that
+    /// the machine gives the event, which writes some of its own.
     pub seq: u64,
     /// Never before the run's previous event.
     pub at: Wall,
@@ -25,6 +26,8 @@ pub enum Kind {
     ToolStarted(Box<ToolStarted>),
     ToolCompleted(Box<ToolCompleted>),
     SessionTruncated(Truncated),
+    ApprovalRequest(Box<ApprovalRequest>),
+    ApprovalResponded(Box<ApprovalResponded>),
     Steered(Box<Steered>),
     Completed(Box<Completed>),
     Failed(Box<Failed>),
@@ -33,21 +36,46 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every value of the event's `event` field.
+    pub const NAMES: [&str; 14] = [
+        "message.delta",
+        "message.interim",
+        "reasoning.delta",
+        "reasoning.available",
+        "tool.started",
+        "tool.completed",
+        "session.truncated",
+        "approval.request",
+        "approval.responded",
+        "run.steered",
+        "run.completed",
+        "run.failed",
+        "run.cancelled",
+        "run.interrupted",
+    ];
+
     /// The value of the event's `event` field.
     pub fn name(&self) -> &'static str {
+        Kind::NAMES[self.index()]
+    }
+
+    /// Its place in `NAMES`.
+    pub fn index(&self) -> usize {
         match self {
-            Kind::MessageDelta(_) => "message.delta",
-            Kind::MessageInterim(_) => "message.interim",
-            Kind::ReasoningDelta(_) => "reasoning.delta",
-            Kind::ReasoningAvailable(_) => "reasoning.available",
-            Kind::ToolStarted(_) => "tool.started",
-            Kind::ToolCompleted(_) => "tool.completed",
-            Kind::SessionTruncated(_) => "session.truncated",
-            Kind::Steered(_) => "run.steered",
-            Kind::Completed(_) => "run.completed",
-            Kind::Failed(_) => "run.failed",
-            Kind::Cancelled(_) => "run.cancelled",
-            Kind::Interrupted(_) => "run.interrupted",
+            Kind::MessageDelta(_) => 0,
+            Kind::MessageInterim(_) => 1,
+            Kind::ReasoningDelta(_) => 2,
+            Kind::ReasoningAvailable(_) => 3,
+            Kind::ToolStarted(_) => 4,
+            Kind::ToolCompleted(_) => 5,
+            Kind::SessionTruncated(_) => 6,
+            Kind::ApprovalRequest(_) => 7,
+            Kind::ApprovalResponded(_) => 8,
+            Kind::Steered(_) => 9,
+            Kind::Completed(_) => 10,
+            Kind::Failed(_) => 11,
+            Kind::Cancelled(_) => 12,
+            Kind::Interrupted(_) => 13,
         }
     }
 
@@ -127,6 +155,38 @@ pub struct ToolCompleted {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Truncated {
     pub dropped_messages: usize,
+}
+
+/// The run waits for somebody's leave.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ApprovalRequest {
+    pub request_id: String,
+    /// The same.
+    pub approval_id: String,
+    pub tool: String,
+    /// What will be done, shortened to `TOOL_ARGS_BYTES_MAX`.
+    pub command: String,
+    /// Why leave is needed, and what else the call may then do.
+    pub description: String,
+    /// Names of `approval::Choice`.
+    pub choices: &'static [&'static str],
+    /// True if the leave can be remembered: `session` and `always` are among the choices.
+    pub allow_permanent: bool,
+    /// The call a leave is remembered for, as canonical JSON.
+    #[serde(skip)]
+    pub arguments: String,
+}
+
+/// Somebody has decided, or the time to decide is over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ApprovalResponded {
+    pub choice: &'static str,
+    pub request_id: String,
+    /// How many requests this decision was for.
+    pub resolved: u32,
+    /// True where nobody has decided in time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
 }
 
 /// The agent has taken in what a client said to the working run.

@@ -1,6 +1,7 @@
 //! A server that runs AI agents and streams every step they take as server-sent events.
 #![forbid(unsafe_code)]
 pub mod agent;
+pub mod approval;
 pub mod budget;
 pub mod config;
 pub mod event;
@@ -8,16 +9,26 @@ pub mod id;
 pub mod limits;
 pub mod machine;
 pub mod net;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+#[cfg(feature = "openapi")]
+pub mod packed;
+#[cfg(feature = "page")]
+pub mod page;
 pub mod record;
 pub mod request;
 pub mod secrets;
+pub mod shares;
 pub mod slab;
 pub mod store;
+pub mod tally;
 pub mod text;
 pub mod time;
 pub mod wire;
 
 pub use agent::{Agent, Cancel, Cause, Context, Ending};
 pub use budget::{Budget, Limit};
-pub use config::{About, Config, Confinement, EndedBy, OnOrphan, Retain, Toolset};
+pub use config::{
+    About, Config, Confinement, EndedBy, Key, OnOrphan, Retain, Scope, Toolset, Webhook, Webhooks,
+};
 pub use net::{Handle, Server};

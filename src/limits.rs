@@ -21,6 +21,26 @@ pub const JSON_VALUES_MAX: usize = 200_000;
 /// Bytes of a session key, a session id or an idempotency key.
 pub const HEADER_ID_BYTES_MAX: usize = 256;
 
+/// Keys in force at once; each request is compared with all of them.
+pub const KEYS_MAX: usize = 256;
+/// Characters of a key's name.
+pub const KEY_NAME_CHARS_MAX: usize = 64;
+/// Characters a key's secret must have, so that nobody guesses it.
+pub const KEY_SECRET_CHARS_MIN: usize = 16;
+
+/// The smallest budget for the memory of the whole process.
+pub const MEMORY_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// What a working run's thread and agent are charged with within a budget: at least, and at most.
+pub const AGENT_BYTES_MIN: usize = 96 * 1024;
+pub const AGENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What a connection is charged with beside its bytes: its record, its timer, its socket's place.
+pub const CONN_BYTES: usize = 512;
+/// What a run is charged with beside its bytes: its record, its places in tables, and what it
+/// writes to the store when it begins and ends.
+pub const RUN_BYTES: usize = 1_536;
+/// Runs that work at once, unless `--max-runs` says otherwise.
+pub const RUNS_WORKING: usize = 64;
+
 /// Connections open at once. Beyond it the server stops accepting until one closes.
 pub const CONNS_MAX: usize = 65_536;
 /// Bytes read from one connection before the others get their turn.
@@ -76,12 +96,45 @@ pub const PRUNE_EVERY_MS: u64 = 60_000;
 pub const PRUNE_PAUSE_MS: u64 = 20;
 /// Runs or sessions a list shows at once.
 pub const LIST_MAX: usize = 100;
+/// Runs on one feed; their names fit a request line.
+pub const FEED_RUNS_MAX: usize = 32;
+/// Runs whose change a slow feed is still to be told of; beyond it, it is told to look at all.
+pub const FEED_CHANGES_MAX: usize = 256;
 /// Messages of a session that are shown at once, and unless another number is asked for.
 pub const MESSAGES_MAX: usize = 500;
+/// Bytes of a call's arguments that may be allowed for a session or for always.
+pub const GRANT_BYTES_MAX: usize = 4 * 1024;
+/// Grants remembered for one key's name; beyond it the oldest goes, and its call is asked for again.
+pub const GRANTS_MAX: usize = 256;
+/// How long a request for leave waits for a decision before it is denied.
+pub const APPROVAL_MS: u64 = 600_000;
 /// Bytes of one text that steers a run. A longer one is refused with 400.
 pub const STEER_BYTES_MAX: usize = 64 * 1024;
 /// Steers that wait for one run's next turn. A further one is refused with 429.
 pub const STEERS_WAITING_MAX: usize = 16;
+/// Bytes of a run token; it fits a request line.
+pub const TOKEN_BYTES_MAX: usize = 2 * 1024;
+/// How long a run token is good unless it is asked for otherwise, in seconds: an EventSource comes
+/// again by itself, with the token it has.
+pub const TOKEN_S: u64 = 3_600;
+/// How long it may be good at most.
+pub const TOKEN_S_MAX: u64 = 86_400;
+/// How far the clock of who mints it may be ahead.
+pub const TOKEN_SKEW_S: u64 = 60;
+/// Bytes of each text in what webhooks are told; a longer one is shortened.
+pub const HOOK_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Deliveries on their way at once: each has a thread.
+pub const HOOKS_FLYING_MAX: usize = 4;
+/// Deliveries in memory, and their bytes. A durable store has those beyond it; without one they are
+/// given up.
+pub const HOOKS_WAITING_MAX: usize = 128;
+pub const HOOKS_BYTES_MAX: usize = 1024 * 1024;
+/// How often a store that has more is asked whether another delivery is due.
+pub const HOOKS_LOOK_MS: u64 = 30_000;
+/// The longest pause before another try, whatever the other side asks for.
+pub const HOOK_PAUSE_MS_MAX: u64 = 86_400_000;
+/// How long a try may take.
+pub const HOOK_TRY_MS: u64 = 15_000;
 /// Events that wait for the loop; beyond it the agent waits.
 pub const EVENTS_QUEUED_MAX: usize = 4096;
 /// Events taken in one turn of the loop.
@@ -147,6 +200,7 @@ pub const SANDBOX_PATHS_MAX: usize = 16_384;
 pub const ERROR_BYTES_MAX: usize = 4 * 1024;
 
 const _: () = assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX * 2 < REQUEST_LINE_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX < INBOX_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MAX * 2 < HISTORY_BYTES_MAX);
 const _: () = assert!(HISTORY_BYTES_MAX <= FINISHED_BYTES_MAX);

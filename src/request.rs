@@ -1,7 +1,10 @@
 //! What a client asks of an agent: one input, and what came before it.
 use crate::budget::Budget;
 use crate::id::RunId;
+use crate::limits::INPUT_PREVIEW_CHARS_MAX;
+use crate::text;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The body of `POST /v1/runs`, checked and resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +135,15 @@ impl Content {
                 texts.collect::<Vec<_>>().join("\n")
             }
         }
+    }
+
+    /// The beginning of its text on one line, at most `INPUT_PREVIEW_CHARS_MAX` characters.
+    pub fn preview(&self) -> Box<str> {
+        let text = match self {
+            Content::Text(text) => Cow::Borrowed(text),
+            Content::Parts(_) => Cow::Owned(self.to_text()),
+        };
+        text::preview(&text, INPUT_PREVIEW_CHARS_MAX).into()
     }
 
     /// Bytes of text and image addresses.

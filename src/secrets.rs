@@ -1,13 +1,14 @@
 //! What must never be shown: keys, masked wherever they turn up.
 use serde_json::Value;
+use std::sync::Arc;
 
 const MASK: &str = "[secret]";
 /// A shorter "secret" would mask half the language.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// The secrets the server knows: its own keys and the model's.
+/// The secrets the server knows: its own keys and the model's. A copy costs nothing.
 #[derive(Clone, Default)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets(Arc<[String]>);
 
 impl Secrets {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Secrets {
@@ -15,7 +16,7 @@ impl Secrets {
         let mut secrets: Vec<String> = secrets.into_iter().filter(long_enough).collect();
         // A secret that contains another must be masked first, or its rest would show.
         secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Secrets(secrets)
+        Secrets(secrets.into())
     }
 
     /// `text` with each secret in it replaced.

@@ -44,6 +44,8 @@ fn what_cannot_be_understood_ends_with_2_and_says_why() {
         (&["serv"], "runwire serve"),
         (&["serve", "--keepalive", "soon"], "--keepalive: expected a time"),
         (&["serve", "--max-body", "1T"], "such as 10M"),
+        (&["serve", "--memory", "1M"], "8M or more"),
+        (&["serve", "--memory", "16M", "--max-runs", "1000"], "give --memory 188M"),
         (&["serve", "--base-url", "http://127.0.0.1/v1"], "--model"),
         (&["run", "--model", "m", "x"], "OPENAI_API_KEY"),
         (&["run"], "TEXT"),

@@ -29,9 +29,10 @@ fn a_run_here_is_confined_unless_told_otherwise() {
     let write = "run `echo escaped >../outside; cat ../.ssh/id`";
     fs::create_dir(home.0.join(".ssh")).unwrap();
     fs::write(home.0.join(".ssh/id"), "sesame").unwrap();
-    let done = home.run(&["run", "--workspace", "work", write]);
+    let bare = ["run", "--approve", "never", "--workspace", "work", write];
+    let done = home.run(&bare);
     assert!(!home.0.join("outside").exists() && !done.out.contains("sesame"), "{}", done.out);
-    let done = home.run(&["run", "--workspace", "work", "--sandbox", "off", write]);
+    let done = home.run(&[&bare[..], &["--sandbox", "off"]].concat());
     assert!(home.0.join("outside").exists() && done.out.contains("sesame"), "{}", done.out);
     let deny = ["run", "--sandbox", "off", "--tool-network", "deny", "run `true`"];
     let done = home.run(&deny);
@@ -45,7 +46,10 @@ fn the_server_says_how_commands_are_confined() {
     assert!(served.greeting.contains("Commands are confined"), "{}", served.greeting);
     let head = "GET /v1/capabilities HTTP/1.1\r\nAuthorization: Bearer 0123456789abcdef";
     let page = http(served.addr(), head, "");
-    assert!(page.contains("\"ended_by\":\"supervisor\""), "{page}");
+    assert!(
+        page.contains("\"ended_by\":\"cgroup\"") || page.contains("\"ended_by\":\"supervisor\""),
+        "{page}"
+    );
     assert!(page.contains("\"network\":false"), "{page}");
     assert!(!page.contains("\"landlock_abi\":0"), "{page}");
 }

@@ -4,12 +4,13 @@ use std::{fs, panic};
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("head", runwire::wire::head::fuzz),
     ("body", runwire::wire::body::fuzz),
     ("sse", runwire::wire::sse::fuzz),
     ("submit", runwire::wire::submit::fuzz),
     ("steer", runwire::wire::steer::fuzz),
+    ("approval", runwire::wire::approval::fuzz),
     ("machine", runwire::machine::fuzz),
 ];
 

@@ -170,6 +170,8 @@ fn a_list_is_refused_what_makes_no_sense() {
             ("/v1/runs?limit=%2B1", "limit"),
             ("/v1/runs?limit=1.0", "limit"),
             ("/v1/runs?limit=ten", "limit"),
+            ("/v1/runs?limit=2&limit=2", "limit"),
+            ("/v1/runs?limit=&limit=x", "limit"),
             ("/v1/runs?limit=99999999999999999999999", "limit"),
             ("/v1/runs?status=done", "status"),
             ("/v1/runs?status=Completed", "status"),

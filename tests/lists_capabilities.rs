@@ -29,6 +29,7 @@ fn each_endpoint_is_there_and_answers_to_its_method() {
             let path = path.replace("{run_id}", &run).replace("{session_id}", "s");
             let body = match name.as_str() {
                 "runs" | "run_steer" => r#"{"input":"done"}"#,
+                "run_approval" => r#"{"choice":"once"}"#,
                 _ => "",
             };
             let ask = |method: &str| {
@@ -43,7 +44,11 @@ fn each_endpoint_is_there_and_answers_to_its_method() {
             let expected = match name.as_str() {
                 "runs" => 202,
                 // It has ended.
-                "run_steer" => 409,
+                "run_steer" | "run_approval" => 409,
+                // It names no run.
+                "events" => 400,
+                // Nothing was granted.
+                "approval_grant_delete" => 404,
                 _ => 200,
             };
             assert_eq!(ask(method).status, expected, "{name}");

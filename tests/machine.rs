@@ -87,6 +87,7 @@ impl Desk {
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
                 Output::Steer { run, steer } => self.steered.push((run, steer)),
+                Output::Decide { .. } => unreachable!("no agent here asks for leave"),
                 Output::Commit(batch) => {
                     self.store.commit(&batch).expect("a store in memory takes everything");
                     let number = batch.number;
@@ -98,7 +99,9 @@ impl Desk {
                 }
                 Output::Prune { .. } => unreachable!("a store in memory is not cleaned up"),
                 Output::Exit => self.exited = true,
-                Output::Resume(_) | Output::HalfClose(_) => {}
+                Output::Resume(_) | Output::HalfClose(_) | Output::Note(_) => {}
+                Output::Deliver(_) => unreachable!("nobody here has webhooks"),
+                Output::Measure(_) => unreachable!("nobody here asks for metrics"),
             }
         }
     }

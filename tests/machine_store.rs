@@ -3,8 +3,9 @@
 #[path = "sim/store.rs"]
 mod store;
 
+use runwire::approval::Choice;
 use runwire::config::{About, Config, OnOrphan, Retain};
-use runwire::event::{Cause, Completed, Delta, Event, Kind, Runtime, Usage};
+use runwire::event::{ApprovalRequest, Cause, Completed, Delta, Event, Kind, Runtime, Usage};
 use runwire::id::{ConnId, RunKey, RunNo};
 use runwire::limits::{
     DELTA_BYTES_MAX, FINISHED_CACHE_BYTES_MAX, LINGER_MS, LOG_WINDOW_BYTES_MAX, OUTPUT_BYTES_MAX,
@@ -34,6 +35,7 @@ struct Desk {
     started: Vec<(RunKey, Arc<Request>)>,
     cancelled: Vec<(RunKey, Cause)>,
     steered: Vec<(RunKey, Arc<Steer>)>,
+    decided: Vec<(RunKey, Choice)>,
     closed: Vec<ConnId>,
     exited: bool,
 }
@@ -71,6 +73,7 @@ impl Desk {
             started: Vec::new(),
             cancelled: Vec::new(),
             steered: Vec::new(),
+            decided: Vec::new(),
             closed: Vec::new(),
             exited: false,
         }
@@ -102,11 +105,14 @@ impl Desk {
                 Output::Cancel { run, cause } => self.cancelled.push((run, cause)),
                 Output::Close(id) => self.closed.push(id),
                 Output::Steer { run, steer } => self.steered.push((run, steer)),
+                Output::Decide { run, choice } => self.decided.push((run, choice)),
                 Output::Commit(batch) => self.batches.push_back(batch),
                 Output::Ask { asker, query } => self.questions.push_back((asker, query)),
                 Output::Prune { .. } => self.prunes += 1,
                 Output::Exit => self.exited = true,
-                Output::Resume(_) | Output::HalfClose(_) => {}
+                Output::Resume(_) | Output::HalfClose(_) | Output::Note(_) => {}
+                Output::Deliver(_) => unreachable!("nobody here has webhooks"),
+                Output::Measure(_) => unreachable!("nobody here asks for metrics"),
             }
         }
     }
@@ -300,6 +306,25 @@ fn steer(run: &str) -> String {
         "POST /v1/runs/{run}/steer HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{{\"text\":\"x\"}}"
     )
+}
+
+fn approval(run: &str, choice: &str) -> String {
+    let body = format!("{{\"choice\":\"{choice}\"}}");
+    post(&body, "").replace("/v1/runs", &format!("/v1/runs/{run}/approval"))
+}
+
+fn request() -> Kind {
+    let request_id = format!("approval_{:032x}_0", 1);
+    Kind::ApprovalRequest(Box::new(ApprovalRequest {
+        approval_id: request_id.clone(),
+        request_id,
+        tool: "terminal".to_owned(),
+        command: "rm".to_owned(),
+        description: String::new(),
+        choices: &["once", "session", "always", "deny"],
+        allow_permanent: true,
+        arguments: "{}".to_owned(),
+    }))
 }
 
 fn delta(text: &str) -> Kind {
@@ -823,7 +848,7 @@ fn a_clean_up_sends_the_readers_of_what_is_gone_away() {
     let reader = desk.send(&events(&run));
     let gone = desk.content.superfluous(Some(0), desk.now.wall);
     gone.iter().for_each(|no| desk.content.delete(*no));
-    desk.tell(Input::Pruned(Ok(Pruned { gone, more: false })));
+    desk.tell(Input::Pruned(Ok(Pruned { gone, ..Pruned::default() })));
     desk.turn();
     assert_eq!((desk.closed.as_slice(), desk.counts().finished), ([reader].as_slice(), 0));
     assert_eq!(desk.status(&run), "404");
@@ -866,4 +891,104 @@ fn a_store_that_lives_off_its_reserve_takes_last_words_and_nothing_new() {
     desk.tell(Input::Short(false));
     desk.turn();
     assert_eq!(status(&desk.post(ASK)), "202");
+}
+
+#[test]
+fn a_store_that_fails_and_is_well_again_may_still_live_off_its_reserve() {
+    let mut desk = Desk::new(|_| {});
+    let (_, key) = desk.run();
+    desk.tell(Input::Short(true));
+    desk.say(key, 0, completed("x"));
+    desk.turn();
+    desk.fail();
+    desk.pass(STORE_RETRY_MS);
+    desk.settle();
+    assert_eq!(status(&desk.post(ASK)), "507");
+    desk.pass(STORE_RETRY_MS);
+    assert_eq!(desk.batches[0].writes, [Write::Probe], "it is asked whether it has it back");
+    desk.tell(Input::Short(false));
+    desk.turn();
+    assert_eq!(status(&desk.post(ASK)), "202");
+}
+
+#[test]
+fn a_request_for_leave_is_shown_and_decided_only_once_it_is_stored() {
+    let mut desk = Desk::new(|_| {});
+    let (run, key) = desk.run();
+    desk.say(key, 0, delta("before"));
+    desk.turn();
+    desk.say(key, 1, request());
+    desk.turn();
+    let later = desk.batches.split_off(1);
+    desk.commit();
+    desk.batches.extend(later);
+    let asked = desk.send(&approval(&run, "once"));
+    assert!(desk.read(asked).contains("approval_not_pending"), "nobody can know of it yet");
+    let seen = desk.send(&get(&format!("/v1/runs/{run}")));
+    assert!(desk.read(seen).contains("\"status\":\"running\""));
+    desk.settle();
+    assert_eq!(desk.status(&run), "waiting_for_approval");
+    assert!(desk.ask(&approval(&run, "once")).contains("\"resolved\":1"));
+    assert_eq!(desk.decided, [(key, Choice::Once)]);
+    assert_eq!(desk.status(&run), "running");
+    desk.end(key, 2, "done");
+    assert_eq!(seqs(&desk.ask(&events(&run))), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_store_that_fails_takes_the_request_for_leave_with_the_run() {
+    let mut desk = Desk::new(|_| {});
+    let (run, key) = desk.run();
+    desk.say(key, 0, request());
+    desk.turn();
+    desk.fail();
+    assert_eq!(desk.cancelled, [(key, Cause::Store)]);
+    desk.pass(STORE_RETRY_MS);
+    desk.settle();
+    assert!(desk.ask(&approval(&run, "once")).contains("approval_not_pending"));
+    desk.end(key, 1, "done");
+    assert_eq!(seqs(&desk.ask(&events(&run))), [0, 1]);
+    assert_eq!(desk.decided, []);
+}
+
+#[test]
+fn a_grant_that_is_taken_back_while_the_store_fails_does_not_come_back() {
+    let mut desk = Desk::new(|_| {});
+    let (run, key) = desk.run();
+    desk.say(key, 0, request());
+    desk.settle();
+    desk.ask(&approval(&run, "always"));
+    desk.end(key, 1, "done");
+    let grant = desk.content.grants[0].id.to_string();
+    let revoked = desk.send(&delete(&format!("/v1/approvals/grants/{grant}")));
+    assert_eq!(desk.read(revoked), "", "the answer waits for the store");
+    desk.fail();
+    assert_eq!(status(&desk.read(revoked)), "507");
+    assert!(!desk.ask(&get("/v1/approvals/grants")).contains(&grant));
+    desk.pass(STORE_RETRY_MS);
+    desk.settle();
+    assert_eq!(desk.content.grants, []);
+    let mut desk = desk.restart(|_| {});
+    let (_, key) = desk.run();
+    desk.say(key, 0, request());
+    desk.settle();
+    assert_eq!(desk.decided, [], "it is asked for again");
+}
+
+#[test]
+fn a_grant_for_a_run_that_is_its_own_session_goes_with_it() {
+    let mut desk = Desk::new(|_| {});
+    let (run, key) = desk.run();
+    desk.say(key, 0, request());
+    desk.settle();
+    desk.ask(&approval(&run, "session"));
+    desk.say(key, 1, request());
+    desk.settle();
+    assert_eq!(desk.decided, [(key, Choice::Session), (key, Choice::Session)]);
+    desk.end(key, 2, "done");
+    let grant = desk.content.grants[0].id;
+    let no = desk.content.runs.keys().copied().collect();
+    let pruned = Pruned { gone: no, revoked: vec![grant], more: false };
+    desk.tell(Input::Pruned(Ok(pruned)));
+    assert!(!desk.ask(&get("/v1/approvals/grants")).contains("grant_"));
 }

@@ -90,12 +90,12 @@ mutant 'a reader does not keep its run from being an orphan' $M/expiry.rs 'machi
     'run.subscribers.is_empty().then(|| self.orphan_due(run))' 'Some(self.orphan_due(run))'
 mutant 'a slot is given away under its old name' src/slab.rs 'slab sim' \
     'entry.generation = entry.generation.wrapping_add(1);' ''
-mutant 'an idempotency key outlives its run' $M/runs.rs 'machine' \
-    'self.by_idempotency_key.remove(&known.key);' ''
+mutant 'an idempotency key outlives its run' $M/owners.rs 'machine' \
+    'keys.remove(&known.key);' ''
 mutant 'a key is kept as long as any run' $M/expiry.rs 'machine' \
     'due.max(run.touched.after(IDEMPOTENCY_TTL_MS))' 'due'
 mutant 'paths are told to strangers' $M/admit.rs 'machine' \
-    'if !open {' 'if !open && route.is_some() {'
+    'if open { access' 'if open || route.is_none() { access'
 mutant 'a keepalive within a frame' $M/stream.rs 'sim' \
     'let idle = conn.unsent().is_empty() && self.lent(conn).is_empty();' \
     'let idle = conn.unsent().is_empty();'
@@ -232,6 +232,29 @@ mutant 'readers of what was cleaned up wait for ever' $M/expiry.rs 'machine_stor
     'run.subscribers.clone().into_iter().for_each(|id| self.close(id));' ''
 mutant 'a store is cleaned up but once' $M/expiry.rs 'machine_store' \
     'self.wheel.insert(self.now.tick.after(pause), Timer::Prune);' 'let _ = pause;'
+mutant 'another key sees a run in memory' $M/waiting.rs 'keys' \
+    'self.runs.is_of(*key, &who.owner) && ' ''
+mutant 'a key may do anything' $M/admit.rs 'keys' 'who.check(scope)?;' 'let _ = scope;'
+mutant 'streams outlive their key' $M/keys.rs 'keys' \
+    'gone.into_iter().for_each(|id| self.turn_away(id));' 'drop(gone);'
+mutant 'a narrower key keeps its streams' $M/keyring.rs 'keys' \
+    'allowed.covers(pass.scopes)' 'allowed != Scopes(0) || pass.scopes == allowed'
+mutant 'a session of another key goes with one of its name' $M/runs.rs 'keys' \
+    ' && *run.record.owner == *owner' ''
+mutant 'a key waits for a run of another' $M/runs.rs 'keys' \
+    '.filter(|run| *run.record.owner == *owner)?' '?'
+mutant 'a key is answered the retry of another' $M/owners.rs 'keys' \
+    'self.0.get(owner)?.by_idempotency_key.get(key)' \
+    'self.0.values().filter(|_| !owner.is_empty()).find_map(|it| it.by_idempotency_key.get(key))'
+mutant 'a key saves up requests for ever' $M/keyring.rs 'keys' '.min(per_minute * REQUEST)' ''
+mutant 'a key is told too early when to ask again' $M/keyring.rs 'keys' \
+    '.div_ceil(per_minute * 1_000)' '/ (per_minute * 1_000)'
+mutant 'a key counts the runs that have ended' $M/owners.rs 'keys' 'owned.unfinished -= 1;' ''
+mutant 'a new secret of a key is not masked' $M/keys.rs 'keys' \
+    'self.secrets = self.config.known_secrets();' ''
+mutant 'a new secret of a key has a full bucket' $M/keyring.rs 'keys' \
+    'known.map_or(Bucket { level: u64::MAX, at: now }, |slot| slot.bucket)' \
+    'same.map_or(Bucket { level: u64::MAX, at: now }, |slot| slot.bucket)'
 
 echo "$count mutants"
 exit $survived

@@ -3,9 +3,10 @@
 #![cfg(all(feature = "sandbox", target_os = "linux"))]
 mod agent_support;
 
+use agent_support::processes::{means, settings, terminal, tools};
 use agent_support::{Dir, call, eventually, read};
+use runwire::agent::Settings;
 use runwire::agent::tools::Tools;
-use runwire::agent::{Cancel, Cause, Secrets, Settings};
 use runwire::config::EndedBy;
 use serde_json::json;
 use std::fs;
@@ -13,19 +14,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-fn settings(dir: &Dir) -> Settings {
-    Settings { launcher: Some(env!("CARGO_BIN_EXE_runwire").into()), ..dir.settings() }
-}
-
-fn tools(dir: &Dir) -> Tools {
-    Tools::new(&settings(dir)).unwrap()
-}
-
-fn terminal(tools: &Tools, command: &str) -> Result<String, String> {
-    call(tools, "terminal", json!({"command": command}))
-}
 
 /// A state directory with a key and a file outside, beside the workspace.
 fn with_outside(dir: &Dir) -> Settings {
@@ -35,33 +23,21 @@ fn with_outside(dir: &Dir) -> Settings {
     Settings { private: vec![dir.path("state")], ..settings(dir) }
 }
 
-/// Processes whose command line contains `mark`, zombies apart.
-fn marked(mark: &str) -> Vec<String> {
-    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-        Some(String::from_utf8_lossy(&line).replace('\0', " "))
-    });
-    lines.filter(|line| line.contains(mark)).collect()
-}
-
-/// A number of seconds to sleep that no other test uses.
-fn mark(number: u32) -> String {
-    format!("{}{number:03}", 7_000_000 + u64::from(std::process::id()))
-}
-
 #[test]
 fn this_kernel_confines_commands_and_the_tools_say_so() {
     let dir = Dir::new();
     let tools = tools(&dir);
     let confinement = tools.confinement().unwrap();
     assert!(confinement.landlock_abi >= 1, "no Landlock: {confinement:?}");
-    assert_eq!((confinement.network, confinement.ended_by), (true, EndedBy::Supervisor));
+    assert_eq!((confinement.network, confinement.ended_by), (true, means()));
     let warnings = tools.warnings().join("\n");
     assert!(!warnings.contains("not confined: "), "{warnings}");
     assert!(warnings.contains("modes and times"), "{warnings}");
     let off = Tools::new(&Settings { sandbox: false, ..settings(&dir) }).unwrap();
     assert!(off.warnings().join("\n").contains("not confined: "));
-    assert_eq!(off.confinement().unwrap().ended_by, EndedBy::Supervisor);
+    assert_eq!(off.confinement().unwrap().ended_by, means());
+    let without = Tools::new(&Settings { cgroup: false, ..settings(&dir) }).unwrap();
+    assert_eq!(without.confinement().unwrap().ended_by, EndedBy::Supervisor);
 }
 
 #[test]
@@ -318,76 +294,6 @@ fn a_command_that_is_denied_the_network_connects_nowhere() {
     assert!(ended.as_ref().is_err_and(|why| why.contains("ermission denied")), "{ended:?}");
     assert!(!denied.confinement().unwrap().network);
     assert!(denied.warnings().iter().any(|warning| warning.contains("UDP")));
-}
-
-/// Ways to outlive one's command, each with a process that sleeps for `$S` seconds.
-const ESCAPES: &[(&str, &str)] = &[
-    ("setsid", "setsid sleep $S & echo"),
-    ("double fork", "(sh -c 'sleep $S & exit 0' &) ; (setsid sh -c 'setsid sleep $S & exit 0' &)"),
-    ("no environment", "env -i setsid sleep $S & (env -i sh -c \"sleep $S &\" &)"),
-    (
-        "no SIGTERM",
-        "trap '' TERM HUP INT; setsid sh -c 'trap \"\" TERM; sleep $S; sleep $S' & echo",
-    ),
-    ("nohup", "nohup setsid sleep $S >/dev/null 2>&1 & echo"),
-    ("stopped", "setsid sleep $S & kill -STOP $!"),
-    (
-        "fork loop",
-        "setsid sh -c 'i=0; while [ $i -lt 300 ]; do (setsid sleep $S &); i=$((i+1)); done' & sleep 0.2",
-    ),
-    ("relay", "setsid sh -c 'r() { sleep 0.01; (r & ); }; sleep $S & r' & sleep 0.1"),
-    ("supervisor killed", "setsid sleep $S & kill -9 $PPID; echo"),
-];
-
-#[test]
-fn nothing_outlives_its_command() {
-    let dir = Dir::new();
-    for sandbox in [true, false] {
-        let tools = Tools::new(&Settings { sandbox, ..settings(&dir) }).unwrap();
-        for (number, (way, command)) in ESCAPES.iter().enumerate() {
-            if !sandbox && *way == "supervisor killed" {
-                continue;
-            }
-            let mark = mark(number as u32);
-            let command = format!("export S={mark}; {command}");
-            let started = Instant::now();
-            let ended = terminal(&tools, &command);
-            let left = marked(&mark);
-            assert!(left.is_empty(), "{way}: {left:?} after {ended:?}");
-            println!("{way}: {:?}", started.elapsed());
-        }
-    }
-}
-
-#[test]
-fn nothing_outlives_a_stop_or_a_timeout() {
-    let dir = Dir::new();
-    let tools = tools(&dir);
-    for (number, (way, command)) in ESCAPES.iter().enumerate() {
-        let (mark, cancel, ready) = (mark(100 + number as u32), Cancel::new(), dir.inside("ready"));
-        let _ = fs::remove_file(&ready);
-        let command = format!("export S={mark}; {command}; echo >ready; sleep $S");
-        let args = json!({"command": command}).to_string();
-        let took = std::thread::scope(|scope| {
-            let working = scope.spawn(|| {
-                let ended = tools.call("terminal", &args, &cancel, &Secrets::default());
-                (ended, Instant::now(), marked(&mark))
-            });
-            eventually("the command runs", || ready.exists());
-            let stopped = Instant::now();
-            cancel.cancel(Cause::Stop);
-            let (ended, at, left) = working.join().unwrap();
-            assert!(ended.unwrap_err().contains("[stopped"), "{way}");
-            assert!(left.is_empty(), "{way}: {left:?}");
-            at - stopped
-        });
-        println!("{way}: stopped after {took:?}");
-        assert!(took < Duration::from_secs(1), "{way}: {took:?}");
-    }
-    let mark = mark(200);
-    let args = json!({"command": format!("setsid sleep {mark} & sleep {mark}"), "timeout": 1});
-    assert!(call(&tools, "terminal", args).unwrap_err().contains("[timed out after 1 s"));
-    assert!(marked(&mark).is_empty());
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
 use super::budget::Meter;
 use super::{Cancel, Ending, Inbox, Job, Secrets};
+use crate::approval::{Ask, Choice};
 use crate::budget::Limit;
 use crate::event::{
-    Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted, ToolStarted,
-    Truncated, Usage,
+    ApprovalRequest, Delta, Event, Interim, Kind, Reasoning, Runtime, Steered, ToolCompleted,
+    ToolStarted, Truncated, Usage,
 };
 use crate::id::RunKey;
 use crate::limits::{
-    DELTA_BYTES_MAX, OUTPUT_BYTES_MAX, PREVIEW_CHARS_MAX, TOOL_ARGS_BYTES_MAX,
-    TOOL_RESULT_BYTES_MAX,
+    DELTA_BYTES_MAX, GRANT_BYTES_MAX, PREVIEW_CHARS_MAX, TOOL_ARGS_BYTES_MAX, TOOL_RESULT_BYTES_MAX,
 };
 use crate::request::Request;
 use crate::secrets::Veil;
@@ -42,7 +42,11 @@ pub struct Context<'a> {
     separate: bool,
     usage: Usage,
     runtime: Runtime,
+    /// How often leave was asked for.
+    asked: u64,
     meter: Meter<'a>,
+    /// Bytes of output that are kept.
+    output_max: usize,
 }
 
 impl<'a> Context<'a> {
@@ -50,6 +54,7 @@ impl<'a> Context<'a> {
         job: &'a Job,
         secrets: &'a Secrets,
         emit: &'a mut dyn FnMut(Event),
+        output_max: usize,
     ) -> Context<'a> {
         Context {
             key: job.key,
@@ -67,7 +72,9 @@ impl<'a> Context<'a> {
             separate: false,
             usage: Usage::default(),
             runtime: Runtime::default(),
+            asked: 0,
             meter: Meter::new(&job.budget, &job.cancel),
+            output_max,
         }
     }
 
@@ -212,6 +219,33 @@ impl<'a> Context<'a> {
         self.inbox.interrupts()
     }
 
+    /// Asks whoever is in charge for leave, and blocks until they have decided, or not in time:
+    /// then it is `Deny`. The decision holds for exactly what was asked.
+    ///
+    /// A leave that was given before for the session or for always is not asked for again. It can
+    /// be given so only for arguments of at most `GRANT_BYTES_MAX` bytes without a secret in them.
+    pub fn approve(&mut self, ask: &Ask) -> Result<Choice, Ending> {
+        self.lift();
+        // What is remembered is shown and stored, so no secret may be in it.
+        let may_last = ask.arguments.len() <= GRANT_BYTES_MAX
+            && self.secrets.mask(&ask.arguments) == ask.arguments;
+        let request_id = format!("approval_{:032x}_{}", self.request.run_id.0, self.asked);
+        self.asked += 1;
+        self.say(Kind::ApprovalRequest(Box::new(ApprovalRequest {
+            approval_id: request_id.clone(),
+            request_id,
+            tool: preview(&self.secrets.mask(&ask.tool), PREVIEW_CHARS_MAX),
+            command: shorten(&self.secrets.mask(&ask.command), TOOL_ARGS_BYTES_MAX),
+            description: shorten(&self.secrets.mask(&ask.description), TOOL_ARGS_BYTES_MAX),
+            choices: if may_last { &CHOICES } else { &PASSING_CHOICES },
+            allow_permanent: may_last,
+            arguments: if may_last { ask.arguments.clone() } else { String::new() },
+        })))?;
+        let choice = self.inbox.await_choice(self.cancel);
+        self.check()?;
+        choice.ok_or(Ending::Stopped)
+    }
+
     /// Adds to what the run has cost, say after each turn of a model. If that is more tokens than
     /// its budget has, the run has been told to end.
     pub fn add_usage(&mut self, usage: Usage) {
@@ -290,7 +324,7 @@ impl<'a> Context<'a> {
         if !gap.is_empty() {
             self.emit(Kind::MessageDelta(Delta { delta: gap.to_owned() }));
         }
-        self.output.push(said, OUTPUT_BYTES_MAX);
+        self.output.push(said, self.output_max);
         self.emit(Kind::MessageDelta(Delta { delta: said.to_owned() }));
     }
 
@@ -315,6 +349,10 @@ impl<'a> Context<'a> {
         (self.emit)(event);
     }
 }
+
+const CHOICES: [&str; 4] = ["once", "session", "always", "deny"];
+/// Where a leave cannot be remembered.
+const PASSING_CHOICES: [&str; 2] = ["once", "deny"];
 
 /// `text` in pieces of at most `DELTA_BYTES_MAX`.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@ use super::{Agent, Cancel, Cause, Context, Ending, Inbox, Secrets};
 use crate::budget::{Budget, Limit};
 use crate::event::{Cancelled, Completed, Event, Failed, Interrupted, Kind};
 use crate::id::RunKey;
-use crate::limits::ERROR_BYTES_MAX;
+use crate::limits::{ERROR_BYTES_MAX, OUTPUT_BYTES_MAX};
 use crate::request::Request;
 use crate::text::shorten;
 use std::any::Any;
@@ -23,7 +23,18 @@ pub struct Job {
 
 /// Works on `job` to its end, saying each step through `emit`, the terminal event last.
 pub fn live(agent: &dyn Agent, job: &Job, secrets: &Secrets, emit: &mut dyn FnMut(Event)) {
-    let mut run = Context::new(job, secrets, emit);
+    live_within(OUTPUT_BYTES_MAX, agent, job, secrets, emit);
+}
+
+/// The same where only `output_max` bytes of the run's output are kept for its last event.
+pub fn live_within(
+    output_max: usize,
+    agent: &dyn Agent,
+    job: &Job,
+    secrets: &Secrets,
+    emit: &mut dyn FnMut(Event),
+) {
+    let mut run = Context::new(job, secrets, emit, output_max);
     // The context is used after a panic only for what is whole at any moment: counters and text.
     let ended = catch_unwind(AssertUnwindSafe(|| agent.run(&mut run)));
     run.lift();

@@ -1,10 +1,13 @@
 //! Who does the work: one thread for each working run, free to block, always to be cancelled.
 mod budget;
 pub mod cancel;
+#[cfg(all(feature = "sys", unix))]
+pub mod cgroup;
 mod context;
 mod inbox;
 mod life;
 pub mod model;
+mod model_times;
 mod tool_agent;
 pub mod tools;
 
@@ -12,14 +15,17 @@ pub use cancel::{Cancel, Cause};
 pub use context::Context;
 pub use inbox::Inbox;
 pub(crate) use life::panic_text;
-pub use life::{Job, live};
+pub use life::{Job, live, live_within};
+pub use model_times::ModelTimes;
 pub use tool_agent::{Settings, ToolAgent};
+pub use tools::custom::Tool;
 
 pub use crate::secrets::Secrets;
 
 use crate::config::About;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// Does the work of runs. One value serves all runs, each on a thread of its own.
 pub trait Agent: Send + Sync + 'static {
@@ -34,15 +40,24 @@ pub trait Agent: Send + Sync + 'static {
     fn about(&self) -> About {
         About::default()
     }
+
+    /// Where it keeps how long its model takes, for `GET /metrics`. Asked once, likewise.
+    fn model_times(&self) -> Option<Arc<ModelTimes>> {
+        None
+    }
 }
 
-impl<A: Agent + ?Sized> Agent for std::sync::Arc<A> {
+impl<A: Agent + ?Sized> Agent for Arc<A> {
     fn run(&self, run: &mut Context<'_>) -> Result<(), Ending> {
         (**self).run(run)
     }
 
     fn about(&self) -> About {
         (**self).about()
+    }
+
+    fn model_times(&self) -> Option<Arc<ModelTimes>> {
+        (**self).model_times()
     }
 }
 

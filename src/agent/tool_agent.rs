@@ -3,9 +3,10 @@
 mod past;
 mod talk;
 
-use super::model::{Ask, Finish, Model, Piece, ToolCall, Turn};
-use super::tools::Tools;
-use super::{Agent, Context, Ending};
+use super::model::{self, Finish, Model, Piece, ToolCall, Turn};
+use super::tools::{Need, Tools, Widening};
+use super::{Agent, Context, Ending, ModelTimes, Tool};
+use crate::approval::{Approve, Ask, Choice};
 use crate::config::About;
 use crate::limits::{OLD_RESULT_BYTES_MAX, TOOL_ENTRY_BYTES_MAX, TURN_CALLS_MAX};
 use crate::request::ERROR_MARK;
@@ -13,6 +14,7 @@ use crate::text::shorten;
 use serde_json::{Value, json};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use talk::Talk;
 
@@ -31,8 +33,14 @@ pub struct Settings {
     /// True if places where people keep keys (`~/.ssh` and the like) are closed to tools, and
     /// commands confined where there is a `launcher`. Default true.
     pub sandbox: bool,
+    /// True if each command gets a cgroup of its own, where there is a `launcher` and a cgroup2 mount
+    /// can be written to. Default true.
+    pub cgroup: bool,
     /// False if confined commands may not use TCP. Default true.
     pub tool_network: bool,
+    /// Which calls are asked about before they are carried out. Whoever has runs worked on without
+    /// a server (`live`) must answer by `Inbox::decide`. Default `Risky`.
+    pub approve: Approve,
     /// Instructions for every run, beside the agent's own and the request's.
     pub instructions: Option<String>,
     /// Tokens the model takes in and gives out at once, by an estimate of 4 bytes a token and 1,000
@@ -53,7 +61,9 @@ impl Default for Settings {
             allow_outside: false,
             launcher: None,
             sandbox: true,
+            cgroup: true,
             tool_network: true,
+            approve: Approve::default(),
             instructions: None,
             context_tokens: 32_768,
             private: Vec::new(),
@@ -67,13 +77,24 @@ pub struct ToolAgent {
     model: Box<dyn Model>,
     tools: Tools,
     settings: Settings,
+    times: Arc<ModelTimes>,
 }
 
 impl ToolAgent {
     /// Makes the workspace if it is not there. Fails if that is impossible.
     pub fn new(model: Box<dyn Model>, settings: Settings) -> io::Result<ToolAgent> {
         let tools = Tools::new(&settings)?;
-        Ok(ToolAgent { model, tools, settings })
+        Ok(ToolAgent { model, tools, settings, times: Arc::default() })
+    }
+
+    /// Gives the agent one more tool.
+    ///
+    /// # Panics
+    /// If another tool has its name, or the name is not 1 to 64 of `A-Z a-z 0-9 _ -`.
+    #[must_use]
+    pub fn with_tool(mut self, tool: Box<dyn Tool>) -> ToolAgent {
+        self.tools.add(tool);
+        self
     }
 
     fn instructions(&self, run: &Context<'_>) -> String {
@@ -90,16 +111,20 @@ impl ToolAgent {
     }
 
     /// Has the model say one turn, passing on each piece.
-    fn turn(&self, run: &mut Context<'_>, ask: &Ask<'_>) -> Result<Turn, Ending> {
+    fn turn(&self, run: &mut Context<'_>, ask: &model::Ask<'_>) -> Result<Turn, Ending> {
         let cancel = run.cancel();
+        let mut timed = self.times.ask();
         let turn = self.model.turn(ask, cancel, &mut |piece| {
+            timed.piece();
             let (Piece::Text(text) | Piece::Reasoning(text)) = piece;
             run.hear(text.len())?;
             match piece {
                 Piece::Text(_) => run.delta(text),
                 Piece::Reasoning(_) => run.reasoning_delta(text),
             }
-        })?;
+        });
+        timed.end(&turn);
+        let turn = turn?;
         run.add_usage(turn.usage);
         run.set_runtime(self.model.provider(), &turn.model);
         let reasoning = turn.reasoning.trim();
@@ -118,7 +143,7 @@ impl ToolAgent {
             let is_skipped = run.is_interrupted();
             let main = self.tools.main_argument(&call.name, &call.arguments);
             run.tool_started(&call.id, &call.name, &main, &call.arguments)?;
-            let started = Instant::now();
+            let mut started = Instant::now();
             let result = if is_skipped {
                 Err(SKIPPED.to_owned())
             } else if is_cut && index + 1 == turn.calls.len() {
@@ -126,7 +151,14 @@ impl ToolAgent {
             } else if index >= TURN_CALLS_MAX {
                 Err(format!("Only {TURN_CALLS_MAX} calls are carried out in one turn. Repeat it."))
             } else {
-                self.tools.call(&call.name, &call.arguments, run.cancel(), run.secrets())
+                let leave = self.leave(run, call)?;
+                // The time somebody took to decide is not the tool's.
+                started = Instant::now();
+                match leave {
+                    Some(leave) => self.carry_out(run, call, &leave),
+                    None if run.is_interrupted() => Err(INTERRUPTED.to_owned()),
+                    None => Err(DENIED.to_owned()),
+                }
             };
             let error = result.is_err();
             let text = result.unwrap_or_else(|why| why);
@@ -138,6 +170,30 @@ impl ToolAgent {
         Ok(())
     }
 
+    /// What a call may do beyond what every call may, once it is sure that it may be carried out
+    /// at all; `None` if somebody has denied it.
+    fn leave(&self, run: &mut Context<'_>, call: &ToolCall) -> Result<Option<Widening>, Ending> {
+        let need = self.tools.need(&call.name, &call.arguments);
+        let Some(Need { command, description, widening }) = need else {
+            return Ok(Some(Widening::default()));
+        };
+        let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+        // Where it leads is part of what the leave is given for.
+        let arguments = json!({ "arguments": arguments, "leave": widening.key() }).to_string();
+        let ask = Ask { tool: call.name.clone(), arguments, command, description };
+        Ok((run.approve(&ask)? != Choice::Deny).then_some(widening))
+    }
+
+    fn carry_out(
+        &self,
+        run: &Context<'_>,
+        call: &ToolCall,
+        leave: &Widening,
+    ) -> Result<String, String> {
+        let (name, arguments) = (&call.name, &call.arguments);
+        self.tools.call_widened(name, arguments, leave, run.cancel(), run.secrets())
+    }
+
     /// A byte for each token the model can take in: about a quarter of its room for one result.
     fn result_bytes_max(&self) -> usize {
         self.settings.context_tokens.clamp(256, TOOL_ENTRY_BYTES_MAX)
@@ -145,6 +201,13 @@ impl ToolAgent {
 }
 
 const SKIPPED: &str = "Skipped: the user has said something meanwhile. Read it before you go on.";
+
+const INTERRUPTED: &str = "Not carried out: instead of allowing this call the user has said something. \
+                           Read it before you go on.";
+
+const DENIED: &str = "Denied: the person in charge has not allowed this call, and it was not carried \
+                      out. Do not try the same by other means. Go on without it, or say what you \
+                      cannot do.";
 
 const CUT: &str = "This call was cut off by the limit on the length of your answers and was not \
                    carried out. Call again with shorter arguments, for instance in several steps.";
@@ -166,7 +229,7 @@ impl Agent for ToolAgent {
             if dropped > 0 {
                 run.truncated(dropped)?;
             }
-            let ask = Ask {
+            let ask = model::Ask {
                 model: request.model.as_deref(),
                 entries: talk.entries(),
                 tools: &tools,
@@ -201,6 +264,10 @@ impl Agent for ToolAgent {
             confinement: self.tools.confinement(),
             warnings: self.tools.warnings(),
         }
+    }
+
+    fn model_times(&self) -> Option<Arc<ModelTimes>> {
+        Some(self.times.clone())
     }
 }
 

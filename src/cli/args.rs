@@ -1,12 +1,20 @@
-//! From arguments and variables to a command: a pure function, so that every refusal can be tested.
+//! From arguments and variables to a command: a function of these and the configuration file, so
+//! that every refusal can be tested.
+use super::chat::Chat;
+use super::client_args::{self, Ask, AskWords, SERVER_DEFAULT};
 use super::env::Env;
+use super::explain_args::{EXPLAIN, Explain};
+use super::given::Sources;
+use super::key_args::{KeyCommand, KeyWords};
 use super::model::{self, Choice};
-use super::settings::{DB, KEY, RUN, SERVE, Setting, Settings};
+use super::settings::{ASK, DB, KEY, RUN, SERVE, Setting, Settings};
 use super::suggest::nearest;
 use super::table::{self, SETTINGS};
-use super::usage::{UsageError, lexical, misplaced, misspelt, shown_arg, too_much, unlike};
+use super::usage::{UsageError, lexical, misplaced, shown_arg, too_much, unlike};
 use super::value::{self, Given, Kind};
 use lexopt::{Arg, Parser};
+use runwire::config::Config;
+use runwire::shares::Shares;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -15,10 +23,13 @@ use std::path::PathBuf;
 pub enum Command {
     Help(Topic),
     Version,
-    Key(Box<Settings>),
+    Key(Box<KeyCommand>),
     Serve(Box<Serve>),
     Run(Box<Run>),
     Db(Box<Db>),
+    Explain(Box<Explain>),
+    Ask(Box<Ask>),
+    Chat(Box<Chat>),
 }
 
 #[derive(Debug)]
@@ -71,15 +82,39 @@ pub enum Topic {
     Run,
     Key,
     Db,
+    Config,
+    Doctor,
+    Completions,
+    Man,
     Version,
+    Runs,
+    Show,
+    Tail,
+    Stop,
+    Steer,
+    Approve,
+    Sessions,
+    Chat,
 }
 
 /// The commands by name, in the order of the help text.
 pub const COMMANDS: &[(&str, Topic)] = &[
     ("run", Topic::Run),
     ("serve", Topic::Serve),
+    ("chat", Topic::Chat),
+    ("runs", Topic::Runs),
+    ("show", Topic::Show),
+    ("tail", Topic::Tail),
+    ("stop", Topic::Stop),
+    ("steer", Topic::Steer),
+    ("approve", Topic::Approve),
+    ("sessions", Topic::Sessions),
     ("key", Topic::Key),
     ("db", Topic::Db),
+    ("config", Topic::Config),
+    ("doctor", Topic::Doctor),
+    ("completions", Topic::Completions),
+    ("man", Topic::Man),
     ("version", Topic::Version),
 ];
 
@@ -92,18 +127,38 @@ impl Topic {
     pub fn bit(self) -> u8 {
         match self {
             Topic::Serve => SERVE,
-            Topic::Run => RUN,
+            Topic::Run | Topic::Chat => RUN,
             Topic::Key => KEY,
             Topic::Db => DB,
-            Topic::All | Topic::Version => 0,
+            Topic::Config | Topic::Doctor => EXPLAIN,
+            Topic::All | Topic::Completions | Topic::Man | Topic::Version => 0,
+            _ => ASK,
         }
+    }
+
+    /// Its flags that are no settings, those of `client_args` aside.
+    pub fn own_flags(self) -> &'static [&'static str] {
+        match self {
+            Topic::Run => &["json", "server", "help"],
+            Topic::Db => &["output", "help"],
+            Topic::Key => &["scope", "max-runs", "requests-per-minute", "help"],
+            Topic::Config => &["example", "json", "help"],
+            Topic::Doctor => &["json", "help"],
+            Topic::Chat => &["server", "help"],
+            _ => &["help"],
+        }
+    }
+
+    /// True for what takes `--server` and `--json`, and has a server of its own accord.
+    pub fn asks(self) -> bool {
+        self.bit() == ASK
     }
 
     /// How many words without dashes it takes.
     fn plain_max(self) -> usize {
         match self {
-            Topic::Run => 1,
-            Topic::Db => 2,
+            Topic::Run | Topic::Completions | Topic::Show | Topic::Tail | Topic::Stop => 1,
+            Topic::Db | Topic::Key | Topic::Steer | Topic::Approve | Topic::Sessions => 2,
             _ => 0,
         }
     }
@@ -142,7 +197,7 @@ fn topic(name: &str) -> Result<Topic, UsageError> {
     let meant = match nearest(name, COMMANDS.iter().map(|(known, _)| *known)) {
         Some(known) => format!(" Did you mean `runwire {known}`?"),
         None if name.contains(' ') => format!(" Did you mean `runwire run \"{name}\"`?"),
-        None => " There are run, serve, key, db and version.".to_owned(),
+        None => " `runwire --help` lists the commands.".to_owned(),
     };
     Err(UsageError { message: format!("There is no command `{name}`.{meant}"), topic: Topic::All })
 }
@@ -162,7 +217,10 @@ struct Words {
     /// What is neither a flag nor a flag's value.
     plain: Vec<OsString>,
     output: Option<OsString>,
+    key: KeyWords,
+    ask: AskWords,
     json: bool,
+    example: bool,
     help: bool,
 }
 
@@ -170,17 +228,28 @@ impl Words {
     fn read(parser: &mut Parser, topic: Topic) -> Result<Words, UsageError> {
         let mut words = Words::default();
         while let Some(arg) = parser.next().map_err(|error| lexical(&error, topic))? {
-            let is_run = topic == Topic::Run;
+            let is_run = topic == Topic::Run || topic.asks();
             match arg {
                 Arg::Short('h') | Arg::Long("help") => words.help = true,
-                Arg::Long("json") if is_run => words.json = true,
-                Arg::Long("server") if is_run => {
+                Arg::Long("json") if is_run || topic.bit() == EXPLAIN => words.json = true,
+                Arg::Long("example") if topic == Topic::Config => words.example = true,
+                Arg::Long("server") if is_run || topic == Topic::Chat => {
                     words.server = Some(value_of("server", &value::SERVER_URL, parser, topic)?);
                 }
                 Arg::Long("output") if topic == Topic::Db => {
                     words.output = Some(value_of("output", &value::FILE, parser, topic)?);
                 }
                 Arg::Long(name) => {
+                    if let Some((name, kind)) = client_args::flag(topic, name) {
+                        let given = kind.map(|kind| value_of(name, kind, parser, topic));
+                        words.ask.put(name, given.transpose()?.unwrap_or_default());
+                        continue;
+                    }
+                    let of_keys = KeyWords::kind(name).filter(|_| topic == Topic::Key);
+                    if let Some((name, kind)) = of_keys {
+                        words.key.put(name, value_of(name, kind, parser, topic)?);
+                        continue;
+                    }
                     let setting = known(name, topic)?;
                     let given = match setting.is_switch() {
                         true => parser.optional_value().unwrap_or_else(|| "true".into()),
@@ -196,23 +265,31 @@ impl Words {
     }
 
     fn into_command(self, topic: Topic, env: &Env) -> Result<Command, String> {
-        if let Some(server) = &self.server {
-            let url = Given(server).url();
-            let url = url.ok_or_else(|| unlike("--server", &value::SERVER_URL, server))?;
-            self.check_remote()?;
-            let settings = self.settings(KEY, env)?;
-            if settings.config.key.is_none() && !value::is_loopback(&url) {
-                return Err(format!("{url} wants a key: set RUNWIRE_KEY, or use --key."));
-            }
-            return self.into_run(settings, Place::Server(url));
+        if let Some((settings, url)) = self.remote(topic, env)? {
+            return match topic {
+                Topic::Run => self.into_run(settings, Place::Server(url)),
+                Topic::Chat => self.into_chat(settings, Place::Server(url)),
+                _ => {
+                    let act = self.ask.act(topic, &self.plain)?;
+                    Ok(Command::Ask(Box::new(Ask { settings, url, json: self.json, act })))
+                }
+            };
+        }
+        if let Some(explain) = self.explain(topic, env) {
+            return Ok(Command::Explain(Box::new(explain?)));
         }
         let settings = self.settings(topic.bit(), env)?;
         match topic {
-            Topic::All => Ok(Command::Help(Topic::All)),
+            Topic::All | Topic::Config | Topic::Doctor | Topic::Completions | Topic::Man => {
+                Ok(Command::Help(topic))
+            }
             Topic::Version => Ok(Command::Version),
-            Topic::Key => Ok(Command::Key(Box::new(settings))),
+            Topic::Key => Ok(Command::Key(Box::new(self.key.command(&self.plain, settings)?))),
             Topic::Db => self.into_db(settings),
             Topic::Serve => {
+                let Config { memory, max_runs, max_body, .. } = settings.config;
+                let shares = Shares::of(memory, max_runs, max_body);
+                shares.check().map_err(|why| format!("{why}."))?;
                 let model = model::choose(&settings, env)?;
                 Ok(Command::Serve(Box::new(Serve { settings, model })))
             }
@@ -220,7 +297,36 @@ impl Words {
                 let model = model::choose(&settings, env)?;
                 self.into_run(settings, Place::Here(model))
             }
+            Topic::Chat => {
+                let model = model::choose(&settings, env)?;
+                self.into_chat(settings, Place::Here(model))
+            }
+            _ => unreachable!("these have a server of their own accord"),
         }
+    }
+
+    /// What the commands that explain the program are asked, if this is one of them.
+    fn explain(&self, topic: Topic, env: &Env) -> Option<Result<Explain, String>> {
+        Explain::new(topic, &self.settings, &self.plain, (self.json, self.example), env)
+    }
+
+    /// The server this is about, and the settings that reach it, unless all of it happens here.
+    fn remote(&self, topic: Topic, env: &Env) -> Result<Option<(Settings, String)>, String> {
+        let own = topic.asks().then(|| OsString::from(SERVER_DEFAULT));
+        let Some(server) = self.server.as_ref().or(own.as_ref()) else { return Ok(None) };
+        let url = Given(server).url();
+        let url = url.ok_or_else(|| unlike("--server", &value::SERVER_URL, server))?;
+        self.check_remote()?;
+        let settings = self.settings(KEY, env)?;
+        if settings.config.key.is_none() && !value::is_loopback(&url) {
+            return Err(format!("{url} wants a key: set RUNWIRE_KEY, or use --key."));
+        }
+        Ok(Some((settings, url)))
+    }
+
+    fn into_chat(self, settings: Settings, place: Place) -> Result<Command, String> {
+        let session = self.ask.session()?;
+        Ok(Command::Chat(Box::new(Chat { settings, place, session })))
     }
 
     fn into_db(self, settings: Settings) -> Result<Command, String> {
@@ -251,24 +357,8 @@ impl Words {
         Ok(Command::Run(Box::new(Run { settings, place, text, stdin, json: self.json })))
     }
 
-    /// The settings `commands` takes: flags before variables, those before their older names.
     fn settings(&self, commands: u8, env: &Env) -> Result<Settings, String> {
-        let mut settings = Settings { warnings: misspelt(env), ..Settings::default() };
-        for setting in SETTINGS.iter().filter(|setting| setting.commands & commands != 0) {
-            let flag = self.settings.iter().rev().find(|(given, _)| given.name == setting.name);
-            let variable = || env.get(&setting.variable()).map(|v| (setting.variable(), v));
-            let older = || setting.also.and_then(|name| Some((name.to_owned(), env.get(name)?)));
-            let given = flag.map(|(_, value)| (setting.flag(), value.as_os_str()));
-            if let Some((source, value)) = given.or_else(variable).or_else(older) {
-                let put = (setting.put)(&mut settings, Given(value));
-                put.ok_or_else(|| unlike(&source, setting.kind, value))?;
-            }
-        }
-        for (setting, value) in &self.settings {
-            let put = (setting.put)(&mut settings.clone(), Given(value));
-            put.ok_or_else(|| unlike(&setting.flag(), setting.kind, value))?;
-        }
-        Ok(settings)
+        Sources::new(&self.settings, env)?.settings(commands)
     }
 
     fn check_remote(&self) -> Result<(), String> {
@@ -322,12 +412,9 @@ fn known(name: &str, topic: Topic) -> Result<&'static Setting, UsageError> {
     if let Some(setting) = table::find(name) {
         return if mine(&setting) { Ok(setting) } else { Err(misplaced(setting, topic)) };
     }
-    let own = match topic {
-        Topic::Run => &["json", "server", "help"][..],
-        Topic::Db => &["output", "help"],
-        _ => &["help"],
-    };
-    let names = SETTINGS.iter().filter(mine).map(|setting| setting.name).chain(own.iter().copied());
+    let own = topic.own_flags().iter().copied();
+    let names = SETTINGS.iter().filter(mine).map(|setting| setting.name).chain(own);
+    let names = names.chain(client_args::flags(topic));
     let meant = nearest(name, names).map(|near| format!(" Did you mean --{near}?"));
     let message = format!("There is no option --{name}.{}", meant.unwrap_or_default());
     Err(UsageError { message, topic })

@@ -13,10 +13,48 @@ pub fn text(topic: Topic) -> String {
         Topic::Serve => (SERVE, SERVE_END),
         Topic::Key => (KEY, ""),
         Topic::Db => (DB, DB_END),
+        Topic::Config => return CONFIG.to_owned(),
+        Topic::Doctor => return DOCTOR.to_owned(),
+        Topic::Completions => return COMPLETIONS.to_owned(),
+        Topic::Man => return MAN.to_owned(),
+        Topic::Chat => (CHAT, CHAT_END),
+        Topic::Runs => (RUNS, ASK_END),
+        Topic::Show => (SHOW, ASK_END),
+        Topic::Tail => (TAIL, TAIL_END),
+        Topic::Stop => (STOP, ASK_END),
+        Topic::Steer => (STEER, ASK_END),
+        Topic::Approve => (APPROVE, ASK_END),
+        Topic::Sessions => (SESSIONS, ASK_END),
     };
+    let intro = if topic.asks() { format!("{intro}{ASK}") } else { intro.to_owned() };
     let rows: String =
         SETTINGS.iter().filter(|row| row.commands & topic.bit() != 0).map(row_of).collect();
     format!("{intro}\n{SETTINGS_INTRO}\n{rows}{outro}")
+}
+
+/// What the help of a command begins with, before its settings.
+#[cfg(feature = "config")]
+pub fn intro(topic: Topic) -> &'static str {
+    match topic {
+        Topic::All => ALL,
+        Topic::Version => VERSION,
+        Topic::Run => RUN,
+        Topic::Serve => SERVE,
+        Topic::Key => KEY,
+        Topic::Db => DB,
+        Topic::Config => CONFIG,
+        Topic::Doctor => DOCTOR,
+        Topic::Completions => COMPLETIONS,
+        Topic::Man => MAN,
+        Topic::Chat => CHAT,
+        Topic::Runs => RUNS,
+        Topic::Show => SHOW,
+        Topic::Tail => TAIL,
+        Topic::Stop => STOP,
+        Topic::Steer => STEER,
+        Topic::Approve => APPROVE,
+        Topic::Sessions => SESSIONS,
+    }
 }
 
 /// One setting: what to type on its own line, what it means below.
@@ -32,7 +70,8 @@ fn row_of(setting: &Setting) -> String {
 
 const SETTINGS_INTRO: &str = "\
 Settings: a flag goes before its variable, which is RUNWIRE_ and the flag's name
-(--max-runs: RUNWIRE_MAX_RUNS). An empty variable counts as unset.
+(--max-runs: RUNWIRE_MAX_RUNS), and that before the configuration file (max-runs = 8).
+An empty variable counts as unset.
 ";
 
 const ALL: &str = "\
@@ -41,8 +80,15 @@ runwire {version}: runs AI agents and streams every step they take.
 Usage:
   runwire run \"TEXT\"    Let an agent work on TEXT here and watch it
   runwire serve         Serve the runs API (POST /v1/runs, events over SSE)
-  runwire key           Print the server's key
+  runwire chat          Talk with an agent, here or on a server
+  runwire runs          List a server's runs; `show RUN` shows one, `tail RUN` follows
+                        it, `stop RUN`, `steer RUN TEXT` and `approve` have a say
+  runwire sessions      List a server's sessions; `show ID`, `delete ID`
+  runwire key           Print the server's key; `key add` makes further ones
   runwire db check      Check the server's file of runs; `db export` saves it as JSON
+  runwire config        Show the settings in force, and where each comes from
+  runwire doctor        See whether everything is ready; say what to do if not
+  runwire completions SHELL, runwire man    Print completions, or the manual page
   runwire version       Print the version
   runwire COMMAND --help    Say more about one command, with all its settings
 
@@ -117,9 +163,27 @@ understood too, after the variables of our own.
 
 const KEY: &str = "\
 Usage: runwire key [SETTINGS]
+       runwire key add NAME [--scope SCOPE,...] [--max-runs N] [--requests-per-minute N]
+       runwire key list | revoke NAME | rotate NAME
 
 Prints the key clients must show, and makes it if there is none yet:
   curl -H \"Authorization: Bearer $(runwire key)\" http://127.0.0.1:8642/v1/models
+
+That key is named `default` and may do everything. Further keys are kept in --keys, each
+with runs and sessions of its own, which no other key sees.
+add makes one and prints it, once. list shows names, scopes and limits. rotate gives a
+key another secret, and prints it; its runs stay its own. revoke takes a key away; its
+runs stay until a key of that name is made again. A running server is told (SIGHUP);
+whoever came with a secret that is no more is cut off.
+
+add takes
+    --scope SCOPE,...
+      What it may do: runs:write (make and delete runs), runs:read, runs:control (stop,
+      steer, allow), admin (everything). Default: runs:write,runs:read,runs:control
+    --max-runs COUNT
+      Unfinished runs at once; a further one is refused with 429. Default: no limit
+    --requests-per-minute COUNT
+      Likewise; a stream is one request. Default: no limit
 ";
 
 const DB: &str = "\
@@ -146,4 +210,176 @@ Examples:
 
 const DB_END: &str = "
 Exit codes: 0 all is well, 1 damaged or unreadable, 2 wrong usage.
+";
+
+const CONFIG: &str = "\
+Usage: runwire config [--json] [SETTINGS]
+       runwire config --example
+
+Shows every setting with its value and where that comes from: a flag, a variable, a
+line of the configuration file, or the default. Keys are not shown.
+
+The configuration file is --config FILE, or RUNWIRE_CONFIG, or else
+~/.config/runwire/config.toml ($XDG_CONFIG_HOME/runwire/config.toml) if it is there. It
+is TOML; its names are those of the flags:
+  max-runs = 8
+  model = \"gpt-5-mini\"
+  cors-origins = [\"https://app.example.com\", \"https://example.com\"]
+
+  --example
+      Print a configuration file with every setting, all commented out.
+  --json
+      Write JSON.
+  Takes every setting of `runwire serve` and `runwire run`.
+
+Examples:
+  runwire config
+  mkdir -p ~/.config/runwire && runwire config --example > ~/.config/runwire/config.toml
+";
+
+const DOCTOR: &str = "\
+Usage: runwire doctor [--json] [SETTINGS]
+
+Looks at everything `runwire serve` needs, in at most three seconds, and says of each
+whether it is well, what it means and what to do: the configuration, the key, the state
+directory and its disk, the store, the port, the model, the model servers that run on
+this machine, the confinement of commands, limits and the clock. Nothing is changed and
+no model is asked to say anything: a server is only asked for the list of its models.
+
+  --json
+      Write JSON.
+  Takes every setting of `runwire serve` and `runwire run`.
+
+Examples:
+  runwire doctor
+  runwire doctor --base-url http://127.0.0.1:11434/v1 --model qwen3
+
+Exit codes: 0 nothing fails (there may be warnings), 1 something does, 2 wrong usage.
+";
+
+const COMPLETIONS: &str = "\
+Usage: runwire completions bash|zsh|fish
+
+Prints what has a shell complete the words after `runwire`. To install:
+  bash   runwire completions bash > ~/.local/share/bash-completion/completions/runwire
+         or, in ~/.bashrc: source <(runwire completions bash)
+  zsh    runwire completions zsh > DIR/_runwire    with DIR in $fpath, before compinit
+  fish   runwire completions fish > ~/.config/fish/completions/runwire.fish
+";
+
+const MAN: &str = "\
+Usage: runwire man
+
+Prints the manual page, to be read at once or installed:
+  runwire man | man -l -
+  runwire man > /usr/local/share/man/man1/runwire.1
+";
+
+const ASK: &str = "
+RUN is a run's id, the beginning of one (without `run_`, too), or `last`.
+
+  --server URL
+      The server to speak to. Its key is --key, or RUNWIRE_KEY, or for this machine the
+      one in the state directory. Default: http://127.0.0.1:8642
+  --json
+      Write JSON: one object, or of a list each entry on a line.
+";
+
+const ASK_END: &str = "
+Exit codes: 0 done, 1 refused or not reachable, 2 wrong usage.
+";
+
+const RUNS: &str = "\
+Usage: runwire runs [--status STATUS] [--session NAME] [--limit COUNT] [SETTINGS]
+
+Lists runs, the newest first: a table on a terminal, on a pipe lines of id, status,
+start, tokens and input with tabs between them.
+
+  --status STATUS
+      Only those that are queued, running, waiting_for_approval, stopping, completed,
+      failed, cancelled or interrupted.
+  --session NAME
+      Only those of this session.
+  --limit COUNT
+      At most so many. Default: 20
+";
+
+const SHOW: &str = "\
+Usage: runwire show RUN [SETTINGS]
+
+Shows how a run stands, all that was said and done in it, and what it has used. Of one
+that still works, what there is so far.
+";
+
+const TAIL: &str = "\
+Usage: runwire tail RUN [--from SEQ] [SETTINGS]
+
+Shows a run as `runwire run` does, from its beginning and as it goes on, until it ends.
+A lost connection or a server that starts again is waited for: nothing is missing and
+nothing comes twice. Ctrl-C leaves; the run goes on.
+
+  --from SEQ
+      Begin at the event of that number. Default: 0
+";
+
+const TAIL_END: &str = "
+Exit codes: of the run, 0 completed, 1 failed, 130 stopped; 1 also where it cannot be
+followed, 2 wrong usage.
+";
+
+const STOP: &str = "\
+Usage: runwire stop RUN [SETTINGS]
+
+Stops a run. One that has ended stays as it is.
+";
+
+const STEER: &str = "\
+Usage: runwire steer RUN \"TEXT\" [--interrupt] [SETTINGS]
+
+Tells a run that works something, which its model hears before its next turn.
+
+  --interrupt
+      Skip those tool calls of the present turn that have not begun.
+";
+
+const APPROVE: &str = "\
+Usage: runwire approve [SETTINGS]
+       runwire approve RUN [once | session | always | deny] [SETTINGS]
+
+Decides what a run waits for. Without a choice the question is shown, and asked at a
+terminal; without a RUN, all there are. --once, --session, --always and --deny say the
+same as the words.
+";
+
+const SESSIONS: &str = "\
+Usage: runwire sessions [--limit COUNT] [SETTINGS]
+       runwire sessions show ID | delete ID [SETTINGS]
+
+Lists sessions, the latest used first. show prints what was said in one; delete takes it
+away with all its runs.
+
+  --limit COUNT
+      At most so many. Default: 20
+";
+
+const CHAT: &str = "\
+Usage: runwire chat [--session NAME] [--server URL] [SETTINGS]
+
+A conversation, a line for each turn: with an agent in this process, which forgets it at
+the end, or with --server on a server, which keeps it. Calls that need leave are asked
+about here. Ctrl-C stops the turn that works; twice, or with nothing at work twice, it
+leaves. On a pipe each line is a turn, and standard output gets the answers alone.
+
+  /help, /new, /session NAME, /stop, /steer TEXT, /quit
+      What may be typed instead of a turn; /stop and /steer while one works.
+  --session NAME
+      The session to go on in. Default: a new one
+  --server URL
+      Talk on a running server, such as http://127.0.0.1:8642. Its key is --key, or
+      RUNWIRE_KEY, or for this machine the one in the state directory.
+";
+
+const CHAT_END: &str = "
+Exit codes: 0 left, on a pipe that of the last turn (1 failed, 130 stopped), 2 wrong
+usage, 130 Ctrl-C twice.
 ";

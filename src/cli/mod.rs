@@ -3,13 +3,37 @@ mod args;
 #[cfg(test)]
 mod args_tests;
 #[cfg(feature = "llm")]
+mod ask;
+mod chat;
+mod chat_place;
+#[cfg(feature = "llm")]
 mod client;
+mod client_args;
+#[cfg(feature = "config")]
+mod completions;
+#[cfg(feature = "config")]
+mod config_file;
 #[cfg(feature = "sqlite")]
 mod db;
+mod desk;
+#[cfg(feature = "config")]
+mod doctor;
 mod env;
+#[cfg(feature = "config")]
+mod explain;
+mod explain_args;
 mod follow;
+mod given;
 mod help;
+mod key_args;
+mod keys;
+mod keys_file;
+#[cfg(feature = "llm")]
+mod lists;
+mod log_queue;
 mod logger;
+#[cfg(feature = "config")]
+mod man;
 mod model;
 mod plain;
 #[cfg(feature = "llm")]
@@ -23,6 +47,8 @@ mod sandbox;
 mod serve;
 mod settings;
 mod setup;
+#[cfg(feature = "llm")]
+mod show;
 mod shown;
 mod signals;
 mod state;
@@ -32,15 +58,20 @@ mod step;
 mod store;
 mod suggest;
 mod table;
+#[cfg(feature = "config")]
+mod toml;
 mod usage;
 mod value;
 mod watch;
 
 use args::{Command, Place, Run};
+#[cfg(feature = "llm")]
+use ask::ask;
 #[cfg(feature = "sqlite")]
 use db::look_into;
 use env::Env;
 use settings::Settings;
+#[cfg(feature = "llm")]
 use state::State;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -63,9 +94,12 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Help(topic) => Ok(print(&help::text(topic))),
         Command::Version => Ok(print(concat!("runwire ", env!("CARGO_PKG_VERSION"), "\n"))),
-        Command::Key(settings) => start(&settings).and_then(|()| key(&settings, &env)),
+        Command::Key(key) => start(&key.settings).and_then(|()| keys::obey(&key, &env)),
         Command::Serve(serve) => start(&serve.settings).and_then(|()| serve::serve(*serve, &env)),
         Command::Db(db) => start(&db.settings).and_then(|()| look_into(&db, &env)),
+        Command::Explain(asked) => explain(*asked, &env),
+        Command::Ask(asked) => start(&asked.settings).and_then(|()| ask(&asked, &env)),
+        Command::Chat(chat) => start(&chat.settings).and_then(|()| chat::chat(*chat, &env)),
         Command::Run(run) => {
             let text = match run_text(&run) {
                 Ok(text) => text,
@@ -74,30 +108,30 @@ pub fn main() -> ExitCode {
             start(&run.settings).and_then(|()| work(*run, &text, &env))
         }
     };
-    match done {
+    let code = match done {
         Ok(code) => ExitCode::from(code),
-        Err(message) => complain(&message, 1),
+        Err(message) => fail(&message),
+    };
+    logger::flush();
+    code
+}
+
+/// Says why the command has failed.
+fn fail(message: &str) -> ExitCode {
+    if !logger::is_json() {
+        return complain(message, 1);
     }
+    log::error!(error = message; "failed");
+    ExitCode::from(1)
 }
 
 /// What every command does first.
 fn start(settings: &Settings) -> Result<(), String> {
-    logger::start(settings.log);
+    logger::start(settings);
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
     Ok(())
-}
-
-fn key(settings: &Settings, env: &Env) -> Result<u8, String> {
-    if let Some(key) = &settings.config.key {
-        return Ok(print(&format!("{key}\n")));
-    }
-    let key = State::locate(settings.state.as_deref(), env)?.key()?;
-    if let Some(warning) = &key.warning {
-        log::warn!("{warning}");
-    }
-    Ok(print(&format!("{}\n", key.text)))
 }
 
 fn work(run: Run, text: &str, env: &Env) -> Result<u8, String> {
@@ -120,25 +154,49 @@ fn there(
     env: &Env,
     watch: Watch,
 ) -> Result<u8, String> {
-    let key = match &settings.config.key {
-        Some(key) => key.clone(),
-        None => {
-            let state = State::locate(settings.state.as_deref(), env)?;
-            let none = || format!("There is no key in {}: use --key.", state.dir().display());
-            state.read_key()?.ok_or_else(none)?.text
-        }
-    };
-    remote::there(url, &key, text, watch)
+    remote::there(url, &key_for(settings, env)?, text, watch)
+}
+
+/// The key of the server that is spoken to.
+#[cfg(feature = "llm")]
+fn key_for(settings: &Settings, env: &Env) -> Result<String, String> {
+    if let Some(key) = &settings.config.key {
+        return Ok(key.clone());
+    }
+    let state = State::locate(settings.state.as_deref(), env)?;
+    let none = || format!("There is no key in {}: use --key.", state.dir().display());
+    Ok(state.read_key()?.ok_or_else(none)?.text)
 }
 
 #[cfg(not(feature = "llm"))]
 fn there(_: &str, _: &Settings, _: &str, _: &Env, _: Watch) -> Result<u8, String> {
-    Err("This runwire is built without an HTTP client: build it with the feature `llm`.".to_owned())
+    Err(NO_CLIENT.to_owned())
 }
+
+#[cfg(not(feature = "llm"))]
+fn ask(_: &client_args::Ask, _: &Env) -> Result<u8, String> {
+    Err(NO_CLIENT.to_owned())
+}
+
+#[cfg(not(feature = "llm"))]
+const NO_CLIENT: &str =
+    "This runwire is built without an HTTP client: build it with the feature `llm`.";
 
 #[cfg(not(feature = "sqlite"))]
 fn look_into(_: &args::Db, _: &Env) -> Result<u8, String> {
     Err("This runwire is built without SQLite: build it with the feature `sqlite`.".to_owned())
+}
+
+#[cfg(feature = "config")]
+fn explain(asked: explain_args::Explain, env: &Env) -> Result<u8, String> {
+    start(&asked.settings)?;
+    Ok(explain::explain(asked, env))
+}
+
+#[cfg(not(feature = "config"))]
+fn explain(_: explain_args::Explain, _: &Env) -> Result<u8, String> {
+    Err("This runwire is built without that command: build it with the feature `config`."
+        .to_owned())
 }
 
 const NO_TEXT: &str = "There is no TEXT: say what is to be done, as in `runwire run \"list files in \
@@ -172,7 +230,6 @@ fn print(text: &str) -> u8 {
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {
-    // Where standard error is closed the exit code still tells.
-    let _ = writeln!(io::stderr(), "runwire: {message}");
+    logger::print(format!("runwire: {message}\n"));
     ExitCode::from(code)
 }

@@ -1,6 +1,6 @@
 //! A run on a pipe, as text: the answer alone to standard output, the rest to standard error.
 use super::shown::{clean, label};
-use super::step::{End, Step};
+use super::step::{End, Step, decided};
 
 /// Holds the text of the turn that is being said: only the last turn's is the answer, and which
 /// turn is the last shows when it has ended.
@@ -30,6 +30,12 @@ impl Plain {
                 note(notes, &format!("  {tool} failed: {preview}"));
             }
             Step::ToolCompleted { .. } => {}
+            Step::Asked { tool, command, description, .. } => {
+                note(notes, &format!("? {}\n  {description}", label(tool, command)));
+            }
+            Step::Decided { choice, expired } => {
+                note(notes, &format!("  {}", decided(choice, *expired)));
+            }
             Step::Note(text) => note(notes, text),
             Step::Ended(end) => self.end(end, answer, notes),
         }

@@ -1,14 +1,15 @@
-//! `runwire run --server`: a run on another server, followed to its end however often the
+//! A run on another server, followed to its end however often the
 //! connection breaks.
 use super::client::{Client, Refused};
 use super::follow::{News, follow};
 use super::signals;
 use super::watch::Watch;
+use runwire::approval::Choice;
 use runwire::wire::sse::{Decoder, Message};
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Bytes of one event: its output is at most 1 MiB of text, each byte up to six in JSON.
@@ -25,28 +26,77 @@ const VAIN_TRIES_MAX: u32 = 10;
 /// Has the server at `url` work on `text`. Returns the exit code.
 pub fn there(url: &str, key: &str, text: &str, mut watch: Watch) -> Result<u8, String> {
     let client = Arc::new(Client::new(url, key));
-    let run_id = client.post_run(text)?;
+    let run_id = client.post_run(text, None)?;
     let (stopper, stopped_id) = (client.clone(), run_id.clone());
-    signals::watch(1, move || {
-        let (stopper, stopped_id) = (stopper.clone(), stopped_id.clone());
-        // On a thread of its own, so that a second signal is heard while the server is not.
-        thread::spawn(move || {
-            if let Err(error) = stopper.stop(&stopped_id) {
-                log::warn!("The run could not be stopped: {error}");
-            }
-        });
-    })
-    .map_err(|error| format!("Could not watch for Ctrl-C: {error}."))?;
-    let (sender, news) = sync_channel(NEWS_WAITING_MAX);
-    let mut reader = Reader { client, run_id, last_id: None, ended: false, news: sender };
-    let reader = thread::Builder::new().name("events".to_owned()).spawn(move || reader.read_all());
-    let reader = reader.map_err(|error| format!("Could not start a thread: {error}."))?;
-    if follow(&news, &mut watch, None, &mut || {}).is_err() {
-        // Nobody reads the answer any more. The run goes on: it is the server's.
-        return Ok(watch.exit_code());
-    }
-    reader.join().unwrap_or_else(|_| Err("The thread that read the events crashed.".to_owned()))?;
+    signals::watch(1, move || stop_aside(stopper.clone(), stopped_id.clone()))
+        .map_err(|error| format!("Could not watch for Ctrl-C: {error}."))?;
+    watch_run(client, run_id, None, &mut watch)?;
     Ok(watch.exit_code())
+}
+
+/// Stops a run from a thread of its own, so that a second signal is heard while the server is not.
+pub fn stop_aside(client: Arc<Client>, run_id: String) {
+    thread::spawn(move || {
+        if let Err(error) = client.stop(&run_id) {
+            log::warn!("The run could not be stopped: {error}");
+        }
+    });
+}
+
+/// Shows a run from the event after the one called `last_id`, to its end or until nobody reads the
+/// answer any more. The run goes on: it is the server's.
+pub fn watch_run(
+    client: Arc<Client>,
+    run_id: String,
+    last_id: Option<String>,
+    watch: &mut Watch,
+) -> Result<(), String> {
+    // Where nobody can be asked here, somebody else may decide.
+    if watch.can_ask() {
+        let (decider, decided_id) = (client.clone(), run_id.clone());
+        watch.answer_with(Box::new(move |request_id, choice| {
+            decide(&decider, &decided_id, request_id, choice);
+        }));
+    }
+    let events = Events::of(client, run_id, last_id)?;
+    match follow(&events.news, watch, None, &mut || {}) {
+        Ok(()) => events.end(),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Tells a server what was decided at this terminal.
+pub fn decide(client: &Client, run_id: &str, request_id: &str, choice: Choice) {
+    if let Err(error) = client.decide(run_id, Some(request_id), choice.name()) {
+        log::warn!("The answer did not count: {error}");
+    }
+}
+
+/// A run's events as they come, read on a thread of their own.
+pub struct Events {
+    pub news: Receiver<News>,
+    reader: JoinHandle<Result<(), String>>,
+}
+
+impl Events {
+    pub fn of(
+        client: Arc<Client>,
+        run_id: String,
+        last_id: Option<String>,
+    ) -> Result<Events, String> {
+        let (sender, news) = sync_channel(NEWS_WAITING_MAX);
+        let mut reader = Reader { client, run_id, last_id, ended: false, news: sender };
+        let thread = thread::Builder::new().name("events".to_owned());
+        let reader = thread.spawn(move || reader.read_all());
+        let reader = reader.map_err(|error| format!("Could not start a thread: {error}."))?;
+        Ok(Events { news, reader })
+    }
+
+    /// After the last of the news: why there is no more, if the run has not ended.
+    pub fn end(self) -> Result<(), String> {
+        let crashed = |_| Err("The thread that read the events crashed.".to_owned());
+        self.reader.join().unwrap_or_else(crashed)
+    }
 }
 
 /// Reads a run's events, each once, over as many connections as it takes.
@@ -102,7 +152,7 @@ impl Reader {
             }
             Err(Refused::Unreachable(why)) => return Err(Break::Dropped(why)),
             Err(Refused::Busy(why)) => return Err(Break::Dropped(why)),
-            Err(Refused::ByServer(why)) => return Err(Break::Final(why)),
+            Err(Refused::ByServer(why) | Refused::NotThere(why)) => return Err(Break::Final(why)),
         };
         let mut decoder = Decoder::new(EVENT_BYTES_MAX);
         let mut body = body;

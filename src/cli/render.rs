@@ -3,8 +3,9 @@
 //! What was written stays; only the last line, while a tool works, is drawn anew. It is kept
 //! shorter than the terminal is wide and begins at the first column, so clearing one line takes it
 //! away. Nothing a model or a tool says reaches the terminal with its control characters.
+use super::desk::{Question, prompt};
 use super::shown::{clean, columns, cut, duration, label, one_line};
-use super::step::{End, Step};
+use super::step::{End, Step, decided};
 use std::time::Duration;
 
 /// What a terminal can do.
@@ -13,6 +14,8 @@ pub struct Style {
     pub colour: bool,
     /// It can clear a line and draw it again.
     pub redraw: bool,
+    /// Somebody sits there who can be asked.
+    pub asks: bool,
 }
 
 /// The terminal at this moment.
@@ -63,6 +66,7 @@ const SPINNER_MS: u128 = 100;
 const CLEAR_LINE: &str = "\r\x1b[K";
 const DIM: &str = "\x1b[2m";
 const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
 const GREEN: &str = "\x1b[32m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -108,6 +112,14 @@ impl Screen {
                 if *error {
                     self.line(&cut(&format!("  {}", one_line(preview)), view.width - 1), RED, out);
                 }
+            }
+            Step::Asked { question, tool, command, description } => {
+                self.asked(question, tool, command, description, out);
+            }
+            Step::Decided { choice, expired } => {
+                self.at_line_start = true;
+                self.enter(Block::Tools, out);
+                self.line(&decided(choice, *expired), DIM, out);
             }
             Step::Note(note) => {
                 self.enter(Block::Tools, out);
@@ -160,6 +172,26 @@ impl Screen {
         });
         if !self.style.redraw {
             self.line(&format!("… {}", label(tool, preview)), DIM, out);
+        }
+    }
+
+    /// What is asked, the reason last: however long the command is, that stands by the answer.
+    fn asked(
+        &mut self,
+        question: &Question,
+        tool: &str,
+        command: &str,
+        description: &str,
+        out: &mut String,
+    ) {
+        self.enter(Block::Tools, out);
+        let command = clean(command).replace('\n', "\n  ");
+        self.line(&format!("? {}", one_line(tool)), YELLOW, out);
+        self.line(&format!("  {command}"), "", out);
+        self.line(&clean(description), DIM, out);
+        if self.style.asks {
+            out.push_str(&prompt(&question.choices));
+            self.at_line_start = false;
         }
     }
 
@@ -244,6 +276,11 @@ impl Screen {
     fn enter(&mut self, block: Block, out: &mut String) {
         self.clear(out);
         if self.block == block {
+            // A question that was left without an answer.
+            if block == Block::Tools && !self.at_line_start {
+                out.push('\n');
+                self.at_line_start = true;
+            }
             return;
         }
         if !self.at_line_start {
@@ -266,7 +303,8 @@ impl Screen {
     }
 
     fn paint(&self, text: &str, colour: &str) -> String {
-        if self.style.colour { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
+        let is_painted = self.style.colour && !colour.is_empty();
+        if is_painted { format!("{colour}{text}{PLAIN}") } else { text.to_owned() }
     }
 }
 

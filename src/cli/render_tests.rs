@@ -5,9 +5,9 @@ use super::shown::{clean, duration};
 use super::step::{End, Step};
 use std::time::Duration;
 
-const FULL: Style = Style { colour: true, redraw: true };
-const NO_COLOUR: Style = Style { colour: false, redraw: true };
-const DUMB: Style = Style { colour: false, redraw: false };
+const FULL: Style = Style { colour: true, redraw: true, asks: true };
+const NO_COLOUR: Style = Style { colour: false, redraw: true, asks: true };
+const DUMB: Style = Style { colour: false, redraw: false, asks: false };
 
 fn at(ms: u64) -> View {
     View { now: Duration::from_millis(ms), width: 40 }
@@ -261,4 +261,65 @@ fn steps_are_read_from_the_wire_and_what_is_unknown_is_left_out() {
     );
     assert_eq!(read(r#""subagent.start""#), None);
     assert_eq!(Step::read("no json"), None);
+}
+
+fn asked() -> Step {
+    let event = "{\"event\":\"approval.request\",\"request_id\":\"r\",\"tool\":\"terminal\",\
+                 \"command\":\"rm a\\n\\u001b[2Jrm b\",\"description\":\"It deletes.\",\
+                 \"choices\":[\"once\",\"deny\"]}";
+    Step::read(event).expect("a question is shown")
+}
+
+fn decided(choice: &str, expired: bool) -> Step {
+    Step::Decided { choice: choice.to_owned(), expired }
+}
+
+#[test]
+fn a_question_is_shown_whole_and_nothing_is_drawn_over_it() {
+    let mut screen = Screen::new(FULL);
+    let mut out = String::new();
+    for step in [started("a", "rm a"), asked()] {
+        screen.show(&step, at(0), &mut out);
+    }
+    assert!(
+        seen(&out).ends_with("? terminal\n  rm a\n  [2Jrm b\nIt deletes.\n[o]nce / [d]eny: "),
+        "{out}"
+    );
+    let before = out.clone();
+    screen.draw(at(500), &mut out);
+    assert_eq!(out, before);
+    screen.show(&decided("deny", true), at(600), &mut out);
+    assert!(seen(&out).ends_with("denied, as nobody decided in time\n"), "{out}");
+    screen.draw(at(700), &mut out);
+    assert!(seen(&out).contains("terminal  rm a"), "the tool is at work again");
+}
+
+#[test]
+fn a_question_that_is_left_without_an_answer_keeps_its_line() {
+    let mut screen = Screen::new(FULL);
+    let mut out = String::new();
+    for step in
+        [started("a", "rm a"), asked(), Step::Ended(End::Cancelled { output: String::new() })]
+    {
+        screen.show(&step, at(0), &mut out);
+    }
+    assert!(seen(&out).contains("[d]eny: \n✗ terminal  rm a  stopped\n"), "{out}");
+}
+
+#[test]
+fn where_nobody_can_answer_nobody_is_asked_to() {
+    let out = screen(DUMB, &[started("a", "rm a"), asked(), decided("once", false)]);
+    assert!(!out.contains("[o]nce"), "{out}");
+    assert!(out.ends_with("It deletes.\nallowed, this once\n"), "{out}");
+}
+
+#[test]
+fn on_a_pipe_a_question_is_a_note() {
+    let (mut answer, mut notes) = (String::new(), String::new());
+    let mut plain = Plain::default();
+    for step in [asked(), decided("session", false)] {
+        plain.show(&step, &mut answer, &mut notes);
+    }
+    assert_eq!(answer, "");
+    assert_eq!(notes, "? terminal  rm a [2Jrm b\n  It deletes.\n  allowed, and for this session\n");
 }

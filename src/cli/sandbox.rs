@@ -8,6 +8,7 @@ mod confine;
 mod descendants;
 mod supervisor;
 
+use runwire::agent::cgroup;
 use runwire::limits::{
     COMMAND_FILE_BYTES_MAX, COMMAND_FILES_MAX, COMMAND_MEMORY_BYTES_MAX, COMMAND_PROCESSES_MAX,
 };
@@ -30,8 +31,13 @@ struct Plan {
     temporary: Option<PathBuf>,
     /// What it may not read.
     secrets: Vec<PathBuf>,
+    /// Where else it may write, and what else it may read, secret or not: somebody has allowed it.
+    writes: Vec<PathBuf>,
+    reads: Vec<PathBuf>,
     write_everywhere: bool,
     no_network: bool,
+    /// The folder of the cgroup it lives in, if it has one of its own.
+    cgroup: Option<PathBuf>,
     command: OsString,
 }
 
@@ -40,7 +46,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     let Some((step, words)) = words.split_first() else { return ExitCode::from(super::USAGE) };
     let plan = Plan::read(words);
     match (step.to_str(), plan) {
-        (Some("probe"), _) => ExitCode::from(super::print(&probe())),
+        (Some("probe"), Some(plan)) => ExitCode::from(super::print(&probe(&plan))),
         (Some("supervise"), Some(plan)) => supervisor::supervise(&plan, words),
         (Some("enter"), Some(plan)) => {
             let why = enter(&plan);
@@ -61,8 +67,11 @@ impl Plan {
                 "--workspace" => plan.workspace = Some(words.next()?.into()),
                 "--temporary" => plan.temporary = Some(words.next()?.into()),
                 "--secret" => plan.secrets.push(words.next()?.into()),
+                "--write" => plan.writes.push(words.next()?.into()),
+                "--read" => plan.reads.push(words.next()?.into()),
                 "--write-everywhere" => plan.write_everywhere = true,
                 "--no-network" => plan.no_network = true,
+                "--cgroup" => plan.cgroup = Some(words.next()?.into()),
                 "--" => plan.command = words.next()?.clone(),
                 _ => return None,
             }
@@ -71,13 +80,16 @@ impl Plan {
     }
 }
 
-/// Who this is, and what this kernel enforces: name, version, version of Landlock (0: none), and
-/// whether a process can find its children.
-fn probe() -> String {
+/// Who this is, and what this kernel enforces: name, version, version of Landlock (0: none),
+/// whether a process can find its children, and whether it can be in the cgroup it was given.
+fn probe(asked: &Plan) -> String {
+    let is_grouped = asked.cgroup.as_ref().is_some_and(|group| {
+        cgroup::enter(group).is_ok() && std::fs::exists(group.join("cgroup.kill")).unwrap_or(false)
+    });
     let plan = Plan { workspace: Some("/".into()), no_network: true, ..Plan::default() };
     let landlock = confine::confine(&plan).unwrap_or(0);
     let finds_children = descendants::can_be_found();
-    format!("runwire {} {landlock} {finds_children}\n", env!("CARGO_PKG_VERSION"))
+    format!("runwire {} {landlock} {finds_children} {is_grouped}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Gives up what the plan forbids and becomes the shell. Returns only if that fails.
@@ -85,6 +97,9 @@ fn enter(plan: &Plan) -> io::Error {
     let prepared = || -> io::Result<()> {
         // A supervisor that is gone can end nothing any more.
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if let Some(group) = &plan.cgroup {
+            cgroup::enter(group)?;
+        }
         if plan.workspace.is_some() {
             limit()?;
             confine::confine(plan)?;

@@ -1,5 +1,6 @@
 //! What can be set, and what a row of the table of settings says about it.
 use super::value::{Given, Kind};
+use runwire::approval::Approve;
 use runwire::config::Config;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +9,14 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub config: Config,
+    #[cfg(feature = "webhooks")]
+    pub webhooks: WebhookSettings,
     pub workspace: Option<PathBuf>,
     pub allow_outside: bool,
     pub sandbox: bool,
+    pub cgroup: bool,
     pub tool_network: bool,
+    pub approve: Approve,
     /// `None` means the built-in one; a name alone decides that a model is called.
     pub model: Option<String>,
     pub base_url: Option<String>,
@@ -21,8 +26,14 @@ pub struct Settings {
     pub instructions: Option<String>,
     pub context_tokens: usize,
     pub state: Option<PathBuf>,
+    /// `None` means the one in the state directory.
+    pub keys: Option<PathBuf>,
     pub store: StoreKind,
-    pub log: log::LevelFilter,
+    pub log: LogForm,
+    pub log_level: log::LevelFilter,
+    /// `None` means the one in the user's directory of configuration, if it is there.
+    #[cfg(feature = "config")]
+    pub config_file: Option<PathBuf>,
     /// What an operator should hear of before anything starts.
     pub warnings: Vec<String>,
 }
@@ -31,10 +42,14 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             config: Config::default(),
+            #[cfg(feature = "webhooks")]
+            webhooks: WebhookSettings::default(),
             workspace: None,
             allow_outside: false,
             sandbox: true,
+            cgroup: true,
             tool_network: true,
+            approve: Approve::default(),
             model: None,
             base_url: None,
             api_key_env: None,
@@ -42,11 +57,26 @@ impl Default for Settings {
             instructions: None,
             context_tokens: 32_768,
             state: None,
+            keys: None,
             store: StoreKind::DEFAULT,
-            log: log::LevelFilter::Warn,
+            log: LogForm::Text,
+            log_level: log::LevelFilter::Info,
+            #[cfg(feature = "config")]
+            config_file: None,
             warnings: Vec::new(),
         }
     }
+}
+
+/// What was set of webhooks.
+#[cfg(feature = "webhooks")]
+#[derive(Clone, Debug, Default)]
+pub struct WebhookSettings {
+    /// Whom to tell of all runs.
+    pub all_runs: Option<runwire::config::Webhook>,
+    /// What signs what is told; without it nobody is.
+    pub secret: Option<String>,
+    pub allow_private: bool,
 }
 
 /// Where the server keeps its runs.
@@ -66,6 +96,15 @@ impl StoreKind {
             StoreKind::Memory => "memory",
         }
     }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogForm {
+    Text,
+    /// One JSON object a line, and nothing else on stderr.
+    Json,
+    Off,
 }
 
 /// One row of the table.
@@ -89,6 +128,8 @@ pub const SERVE: u8 = 1;
 pub const RUN: u8 = 2;
 pub const KEY: u8 = 4;
 pub const DB: u8 = 8;
+/// The commands that speak to a server.
+pub const ASK: u8 = 64;
 
 impl Setting {
     pub fn variable(&self) -> String {

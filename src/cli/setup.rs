@@ -1,5 +1,6 @@
 //! From settings to the agent, and what it must keep to itself.
 use super::env::Env;
+use super::keys_file::KeysFile;
 use super::model::{Choice, OPENAI_KEY};
 use super::settings::Settings;
 use super::state::State;
@@ -22,15 +23,18 @@ pub fn agent(
     let shown = workspace.display().to_string();
     // A key is withheld from tools even where no model is asked that it is for.
     let private_env = settings.api_key_env.clone().unwrap_or_else(|| OPENAI_KEY.to_owned());
+    let keys = settings.keys.clone();
     let agent_settings = AgentSettings {
         workspace,
         allow_outside: settings.allow_outside,
         launcher: LAUNCHER.map(PathBuf::from),
         sandbox: settings.sandbox,
+        cgroup: settings.cgroup,
         tool_network: settings.tool_network,
+        approve: settings.approve,
         instructions: settings.instructions.clone(),
         context_tokens: settings.context_tokens,
-        private: state.map(|state| state.dir().to_owned()).into_iter().collect(),
+        private: state.map(|state| state.dir().to_owned()).into_iter().chain(keys).collect(),
         private_env: vec![private_env],
     };
     ToolAgent::new(open(model)?, agent_settings)
@@ -59,7 +63,10 @@ pub fn secrets(settings: &Settings, model: &Choice, env: &Env) -> Secrets {
     // A key file that cannot be read here cannot be read by the agent either.
     let kept = state.and_then(|state| state.read_key().ok().flatten()).map(|key| key.text);
     let given = settings.config.key.clone();
-    Secrets::new([kept, given, model.api_key().map(str::to_owned)].into_iter().flatten())
+    let further = KeysFile::locate(settings, env).ok().and_then(|file| file.read().ok());
+    let further = further.into_iter().flatten().map(|key| key.secret);
+    let one_each = [kept, given, model.api_key().map(str::to_owned)];
+    Secrets::new(one_each.into_iter().flatten().chain(further))
 }
 
 /// How this program prints the key that lies in the same state directory, as a shell would have it.

@@ -1,19 +1,57 @@
 //! SIGINT and SIGTERM: each asks for more haste than the one before, the last ends the process.
-use signal_hook::consts::{SIGINT, SIGTERM};
+//! SIGHUP, for a server: its files are to be read again.
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, IsTerminal, Write};
 
 /// Calls `heed` at the first `patience` signals; the next one ends the process with 128 and its
 /// number.
-pub fn watch(patience: usize, mut heed: impl FnMut() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+pub fn watch(patience: usize, heed: impl FnMut() + Send + 'static) -> io::Result<()> {
+    watch_for(&[SIGINT, SIGTERM], patient(patience, heed), || ())
+}
+
+/// Calls `heed` at each signal, and tells it if that is Ctrl-C; false ends the process likewise.
+pub fn watch_while(mut heed: impl FnMut(bool) -> bool + Send + 'static) -> io::Result<()> {
+    watch_for(&[SIGINT, SIGTERM], move |signal| heed(signal == SIGINT), || ())
+}
+
+/// Likewise, and calls `reload` at each SIGHUP; but one that says that the terminal is gone in which
+/// the server was started is a wish that it end.
+pub fn watch_server(
+    patience: usize,
+    heed: impl FnMut() + Send + 'static,
+    reload: impl FnMut() + Send + 'static,
+) -> io::Result<()> {
+    watch_for(&[SIGINT, SIGTERM, SIGHUP], patient(patience, heed), reload)
+}
+
+fn patient(patience: usize, mut heed: impl FnMut()) -> impl FnMut(i32) -> bool {
+    let mut left = patience;
+    move |_| {
+        let Some(less) = left.checked_sub(1) else { return false };
+        left = less;
+        heed();
+        true
+    }
+}
+
+fn watch_for(
+    wanted: &[i32],
+    mut heed: impl FnMut(i32) -> bool + Send + 'static,
+    mut reload: impl FnMut() + Send + 'static,
+) -> io::Result<()> {
+    let mut signals = Signals::new(wanted)?;
+    let had_terminal = io::stderr().is_terminal();
     let watcher = std::thread::Builder::new().name("signals".to_owned());
     watcher.spawn(move || {
-        for (heeded, signal) in signals.forever().enumerate() {
-            if heeded == patience {
+        for signal in signals.forever() {
+            if signal == SIGHUP && had_terminal == io::stderr().is_terminal() {
+                reload();
+                continue;
+            }
+            if !heed(signal) {
                 quit(signal);
             }
-            heed();
         }
     })?;
     Ok(())

@@ -48,6 +48,11 @@ impl State {
         &self.dir
     }
 
+    /// Where the further keys are, unless they are elsewhere.
+    pub fn keys_file(&self) -> PathBuf {
+        self.dir.join("keys.json")
+    }
+
     pub fn key_file(&self) -> PathBuf {
         self.dir.join("key")
     }
@@ -87,6 +92,15 @@ impl State {
             }
             Err(error) => Err(trouble("write", &path, &error)),
         }
+    }
+
+    /// Has another key take the place of the one there is, or be the first.
+    pub fn change_key(&self) -> Result<String, String> {
+        make_dir(&self.dir)?;
+        let (path, text) = (self.key_file(), random_key()?);
+        replace(&path, format!("{text}\n").as_bytes())
+            .map_err(|error| trouble("write", &path, &error))?;
+        Ok(text)
     }
 
     /// The key, if one was ever made here.
@@ -136,25 +150,40 @@ fn place(path: &Path, content: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Has the file at `path` hold this and nothing else, for its owner alone: written aside and put in
+/// its place, so that whoever reads it has the old one or the new one whole.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let aside =
+        path.with_extension(format!("{:016x}", getrandom::u64().map_err(io::Error::other)?));
+    let placed = write_new(&aside, content).and_then(|()| fs::rename(&aside, path));
+    if placed.is_err() {
+        // The fault that is told of is the first one.
+        let _ = fs::remove_file(&aside);
+    }
+    placed?;
+    // So that the name, too, outlives a loss of power.
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
-fn make_dir(dir: &Path) -> Result<(), String> {
+pub fn make_dir(dir: &Path) -> Result<(), String> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| trouble("make", dir, &error))
 }
 
-fn random_key() -> Result<String, String> {
+pub fn random_key() -> Result<String, String> {
     let mut bytes = [0; KEY_RANDOM_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|error| format!("The system gave no random bytes: {error}."))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn trouble(verb: &str, path: &Path, error: &io::Error) -> String {
+pub fn trouble(verb: &str, path: &Path, error: &io::Error) -> String {
     format!(
         "Could not {verb} {}: {error}. Another state directory can be named with --state DIR.",
         path.display()

@@ -1,5 +1,7 @@
 //! What a run's events mean to somebody who watches: read from the lines the wire carries, so that
 //! a run here and a run on a server look the same.
+use super::desk::Question;
+use runwire::approval::Choice;
 use serde_json::Value;
 
 /// One thing to show.
@@ -25,6 +27,18 @@ pub enum Step {
         seconds: f64,
         error: bool,
         preview: String,
+    },
+    /// The run waits for leave.
+    Asked {
+        question: Question,
+        tool: String,
+        command: String,
+        description: String,
+    },
+    /// Somebody has decided, or, if it `expired`, nobody has in time.
+    Decided {
+        choice: String,
+        expired: bool,
     },
     /// A remark in our own words.
     Note(String),
@@ -73,13 +87,36 @@ impl Step {
             "replay.truncated" => {
                 Step::Note("the run's first events are no longer kept".to_owned())
             }
-            "approval.request" => Step::Note(format!(
-                "{} waits for an approval: {}",
-                text("tool"),
-                text("description")
-            )),
+            "approval.request" => Step::Asked {
+                question: Question { request_id: text("request_id"), choices: choices(&event) },
+                tool: text("tool"),
+                command: text("command"),
+                description: text("description"),
+            },
+            "approval.responded" => {
+                Step::Decided { choice: text("choice"), expired: event["expired"] == true }
+            }
             _ => Step::Ended(End::read(&event)?),
         })
+    }
+}
+
+/// What may be decided. All of it, should the event not say.
+pub fn choices(event: &Value) -> Vec<Choice> {
+    let names = event["choices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let named: Vec<Choice> =
+        names.iter().filter_map(|name| Choice::parse(name.as_str()?)).collect();
+    if named.is_empty() { Choice::ALL.to_vec() } else { named }
+}
+
+/// What was decided, in words.
+pub fn decided(choice: &str, expired: bool) -> String {
+    match choice {
+        "deny" if expired => "denied, as nobody decided in time".to_owned(),
+        "deny" => "denied".to_owned(),
+        "session" => "allowed, and for this session".to_owned(),
+        "always" => "allowed, and always".to_owned(),
+        _ => "allowed, this once".to_owned(),
     }
 }
 

@@ -13,12 +13,17 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
-/// Opens the store; only one that is a file needs a state directory.
-pub fn open(kind: StoreKind, state: Result<&State, String>) -> Result<Opened, String> {
+/// Opens the store; only one that is a file needs a state directory. One in memory keeps `said_max`
+/// bytes of what was said in a run.
+pub fn open(
+    kind: StoreKind,
+    said_max: usize,
+    state: Result<&State, String>,
+) -> Result<Opened, String> {
     match kind {
         StoreKind::Sqlite => sqlite(state?),
         StoreKind::Memory => Ok(Opened {
-            store: Box::new(Memory::default()),
+            store: Box::new(Memory::within(said_max)),
             place: "memory (the end of this server forgets all runs)".to_owned(),
             notes: Vec::new(),
         }),

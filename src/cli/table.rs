@@ -1,10 +1,10 @@
 //! The table of settings, from which flags, variables, help and error messages are made.
-use super::settings::{DB, KEY, RUN, SERVE, Setting, StoreKind};
+use super::settings::{ASK, DB, KEY, RUN, SERVE, Setting, StoreKind};
 use super::value::{self, Given};
 
 const WORK: u8 = SERVE | RUN;
 const CLIENTS: u8 = SERVE | RUN | KEY;
-const ALL: u8 = CLIENTS | DB;
+const ALL: u8 = CLIENTS | DB | ASK;
 
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
@@ -42,8 +42,17 @@ pub static SETTINGS: &[Setting] = &[
         kind: &value::KEY,
         default: "(the one kept in the state directory)",
         help: "Bearer key of the server. A flag shows in `ps`: better set the variable.",
-        commands: CLIENTS,
+        commands: CLIENTS | ASK,
         put: |s, v| set(&mut s.config.key, v.key().map(Some)),
+    },
+    Setting {
+        name: "keys",
+        also: None,
+        kind: &value::KEYS,
+        default: "(STATE/keys.json)",
+        help: "File of further keys, with scopes and limits; read again at SIGHUP.",
+        commands: CLIENTS,
+        put: |s, v| set(&mut s.keys, v.path().map(Some)),
     },
     Setting {
         name: "cors-origins",
@@ -62,6 +71,15 @@ pub static SETTINGS: &[Setting] = &[
         help: "Further Host names to answer to, such as a proxy's.",
         commands: SERVE,
         put: |s, v| set(&mut s.config.allowed_hosts, v.hosts()),
+    },
+    Setting {
+        name: "memory",
+        also: None,
+        kind: &value::MEMORY,
+        default: "none",
+        help: "Budget for the memory of the whole process; beyond it new work is refused with 503.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.memory, v.size_or_none()),
     },
     Setting {
         name: "max-body",
@@ -190,6 +208,15 @@ pub static SETTINGS: &[Setting] = &[
         put: |s, v| set(&mut s.sandbox, v.switch()),
     },
     Setting {
+        name: "cgroup",
+        also: None,
+        kind: &value::AUTO_OFF,
+        default: "auto",
+        help: "Whether commands get a cgroup each, where that can be (Linux).",
+        commands: WORK,
+        put: |s, v| set(&mut s.cgroup, v.auto()),
+    },
+    Setting {
         name: "tool-network",
         also: None,
         kind: &value::ALLOW_DENY,
@@ -197,6 +224,24 @@ pub static SETTINGS: &[Setting] = &[
         help: "Whether confined commands may use TCP. UDP is not covered.",
         commands: WORK,
         put: |s, v| set(&mut s.tool_network, v.allowed()),
+    },
+    Setting {
+        name: "approve",
+        also: None,
+        kind: &value::APPROVE,
+        default: "risky",
+        help: "Which tool calls somebody is asked about first: docs/approvals.md lists the risky.",
+        commands: WORK,
+        put: |s, v| set(&mut s.approve, v.approve()),
+    },
+    Setting {
+        name: "approval-timeout",
+        also: None,
+        kind: &value::TIME,
+        default: "10m",
+        help: "Time somebody has to decide on such a call; then it is denied.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.approval_timeout, v.time()),
     },
     Setting {
         name: "model",
@@ -335,13 +380,80 @@ pub static SETTINGS: &[Setting] = &[
         commands: SERVE,
         put: |s, v| set(&mut s.config.retain.bytes, v.or("all", |v| v.size())),
     },
+    #[cfg(feature = "webhooks")]
+    Setting {
+        name: "webhook",
+        also: None,
+        kind: &value::HOOK_URL,
+        default: "(none)",
+        help: "Address to tell of the end of every run, and of requests for leave.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.webhooks.all_runs, v.webhook().map(Some)),
+    },
+    #[cfg(feature = "webhooks")]
+    Setting {
+        name: "webhook-secret",
+        also: None,
+        kind: &value::HOOK_SECRET,
+        default: "(none: no webhooks)",
+        help: "Secret that signs what webhooks are told. Runs may then name webhooks of their own.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.webhooks.secret, v.webhook_secret().map(Some)),
+    },
+    #[cfg(feature = "webhooks")]
+    Setting {
+        name: "webhook-allow-private",
+        also: None,
+        kind: &value::SWITCH,
+        default: "false",
+        help: "Let webhooks lead to this machine and its network, and by http.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.webhooks.allow_private, v.switch()),
+    },
     Setting {
         name: "log",
         also: None,
-        kind: &value::LEVEL,
-        default: "warn",
-        help: "How much to log on stderr: off, error, warn, info or debug.",
+        kind: &value::LOG,
+        default: "text",
+        help: "Log lines on stderr: text, json (one object a line and nothing else) or off.",
         commands: ALL,
-        put: |s, v| set(&mut s.log, v.level()),
+        put: |s, v| set(&mut s.log, v.log_form()),
+    },
+    Setting {
+        name: "log-level",
+        also: None,
+        kind: &value::LEVEL,
+        default: "info",
+        help: "How much to log: off, error, warn, info or debug (with every request).",
+        commands: ALL,
+        put: |s, v| set(&mut s.log_level, v.level()),
+    },
+    Setting {
+        name: "log-requests",
+        also: None,
+        kind: &value::SWITCH,
+        default: "false",
+        help: "Log each request: method, path, status and how long it took.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.log_requests, v.switch()),
+    },
+    Setting {
+        name: "log-content",
+        also: None,
+        kind: &value::SWITCH,
+        default: "false",
+        help: "Log also the beginnings of what runs are asked and answer, secrets masked.",
+        commands: SERVE,
+        put: |s, v| set(&mut s.config.log_content, v.switch()),
+    },
+    #[cfg(feature = "config")]
+    Setting {
+        name: "config",
+        also: None,
+        kind: &value::CONFIG,
+        default: "($XDG_CONFIG_HOME/runwire/config.toml, else ~/.config/runwire/config.toml)",
+        help: "Configuration file, with any of these settings; a variable goes before it.",
+        commands: ALL,
+        put: |s, v| set(&mut s.config_file, v.path().map(Some)),
     },
 ];

@@ -1,6 +1,7 @@
 //! What is said of a command line that cannot be obeyed.
 use super::args::{COMMANDS, Topic};
 use super::env::Env;
+use super::explain_args::EXPLAIN;
 use super::settings::Setting;
 use super::suggest::nearest;
 use super::table::SETTINGS;
@@ -24,7 +25,10 @@ impl fmt::Display for UsageError {
 }
 
 pub fn misplaced(setting: &Setting, topic: Topic) -> UsageError {
-    let takes = |(_, topic): &&(&str, Topic)| setting.commands & topic.bit() != 0;
+    let takes = |(_, topic): &&(&str, Topic)| {
+        // The commands that explain a setting have no use for it.
+        topic.bit() != EXPLAIN && setting.commands & topic.bit() != 0
+    };
     let takers: Vec<String> =
         COMMANDS.iter().filter(takes).map(|(name, _)| format!("`runwire {name}`")).collect();
     let message = format!("--{} belongs to {}.", setting.name, takers.join(" and "));

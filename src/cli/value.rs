@@ -1,5 +1,6 @@
 //! What people type for a setting, and how each kind of it is read.
-use super::settings::StoreKind;
+use super::settings::{LogForm, StoreKind};
+use runwire::approval::Approve;
 use runwire::config::OnOrphan;
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,10 +17,17 @@ pub struct Kind {
     pub expected: &'static str,
     /// True if the value must never be repeated, not even in an error message.
     pub secret: bool,
+    /// True if several go with commas between them.
+    #[cfg_attr(not(feature = "config"), expect(dead_code, reason = "a file has lists"))]
+    pub list: bool,
 }
 
-const fn kind(meta: &'static str, expected: &'static str) -> Kind {
-    Kind { meta, expected, secret: false }
+const fn list(meta: &'static str, expected: &'static str) -> Kind {
+    Kind { list: true, ..kind(meta, expected) }
+}
+
+pub const fn kind(meta: &'static str, expected: &'static str) -> Kind {
+    Kind { meta, expected, secret: false, list: false }
 }
 
 pub const HOST: Kind = kind("ADDRESS", "an IP address, such as 127.0.0.1 or 0.0.0.0");
@@ -28,11 +36,16 @@ pub const KEY: Kind = Kind {
     meta: "KEY",
     expected: "at least 16 characters of visible ASCII, such as the output of `openssl rand -hex 32`",
     secret: true,
+    list: false,
 };
+pub const KEYS: Kind = kind("FILE", "a file, such as ./keys.json");
+pub const SCOPES: Kind =
+    list("SCOPE,...", "runs:write, runs:read, runs:control or admin, with commas between them");
+pub const LIMIT: Kind = kind("COUNT", "a number from 1 to 4294967295, such as 8");
 pub const ORIGINS: Kind =
-    kind("ORIGINS", "origins with commas between them, such as https://app.example.com, or *");
+    list("ORIGINS", "origins with commas between them, such as https://app.example.com, or *");
 pub const HOSTS: Kind =
-    kind("NAMES", "host names without port, commas between them, such as agent.example.com");
+    list("NAMES", "host names without port, commas between them, such as agent.example.com");
 pub const SIZE: Kind = kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 10M");
 pub const TIME: Kind = kind("TIME", "a time above zero in ms, s, m, h or d, such as 10s or 5m");
 pub const GRACE: Kind = kind("TIME", "a time in ms, s, m, h or d, such as 10s, or 0");
@@ -48,6 +61,8 @@ pub const CALLS_OR_NONE: Kind = kind("COUNT", "a number from 0 on, such as 100, 
 pub const COUNT_OR_NONE: Kind = kind("COUNT", "a number from 1 on, such as 200000, or none");
 pub const SIZE_OR_NONE: Kind =
     kind("SIZE", "a number of bytes from 1 on, or with K, M or G, such as 1M, or none");
+pub const MEMORY: Kind =
+    kind("SIZE", "a number of bytes from 8M on, or with K, M or G, such as 16M, or none");
 pub const QUEUE: Kind = kind("COUNT", "a number from 0 to 1000000, such as 1024");
 pub const TURNS: Kind = kind("COUNT", "a number from 1 to 10000, such as 50");
 pub const TOKENS: Kind = kind("COUNT", "a number from 256 to 100000000, such as 32768");
@@ -55,16 +70,36 @@ pub const ORPHAN: Kind = kind("WHAT", "keep or cancel");
 pub const STORE: Kind = kind("WHERE", "sqlite or memory");
 pub const DIR: Kind = kind("DIR", "a directory, such as ./work");
 pub const FILE: Kind = kind("FILE", "a file to write, such as ./runs.jsonl");
+#[cfg(feature = "config")]
+pub const CONFIG: Kind = kind("FILE", "a file in TOML, such as ./runwire.toml");
 pub const SWITCH: Kind = kind("", "true or false");
 pub const ON_OFF: Kind = kind("WHAT", "on or off");
+pub const AUTO_OFF: Kind = kind("WHAT", "auto or off");
 pub const ALLOW_DENY: Kind = kind("WHAT", "allow or deny");
+pub const APPROVE: Kind = kind("WHAT", "never, risky or always");
 pub const MODEL: Kind = kind("NAME", "builtin, or a model's name, such as gpt-5-mini");
 pub const BASE_URL: Kind =
     kind("URL", "an http or https address that ends in /v1, such as http://127.0.0.1:8080/v1");
 pub const SERVER_URL: Kind =
     kind("URL", "the http or https address of a server, such as http://127.0.0.1:8642");
+#[cfg(feature = "webhooks")]
+pub const HOOK_URL: Kind = Kind {
+    meta: "URL",
+    expected: "an https address without user name, such as https://example.com/hooks",
+    // What follows the host may be as good as a password.
+    secret: true,
+    list: false,
+};
+#[cfg(feature = "webhooks")]
+pub const HOOK_SECRET: Kind = Kind {
+    meta: "SECRET",
+    expected: "whsec_ and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)`",
+    secret: true,
+    list: false,
+};
 pub const VARIABLE: Kind = kind("VARIABLE", "the name of a variable, such as OPENAI_API_KEY");
 pub const TEXT: Kind = kind("TEXT", "text in UTF-8, such as \"Answer briefly.\"");
+pub const LOG: Kind = kind("FORM", "text, json or off");
 pub const LEVEL: Kind = kind("LEVEL", "off, error, warn, info or debug");
 
 /// A key shorter than this could be guessed.
@@ -77,6 +112,17 @@ pub struct Given<'a>(pub &'a OsStr);
 impl Given<'_> {
     pub fn text(&self) -> Option<&str> {
         self.0.to_str().filter(|text| !text.trim().is_empty())
+    }
+
+    #[cfg(feature = "webhooks")]
+    pub fn webhook(&self) -> Option<runwire::config::Webhook> {
+        runwire::config::Webhook::new(self.text()?).ok()
+    }
+
+    #[cfg(feature = "webhooks")]
+    pub fn webhook_secret(&self) -> Option<String> {
+        let text = self.text()?;
+        runwire::wire::webhook::secret(text).map(|_| text.to_owned())
     }
 
     pub fn path(&self) -> Option<PathBuf> {
@@ -113,6 +159,11 @@ impl Given<'_> {
         };
         let bytes = number(digits)?.checked_mul(factor).filter(|bytes| *bytes > 0)?;
         bytes.try_into().ok()
+    }
+
+    /// `Some(None)` for the word "none".
+    pub fn size_or_none(&self) -> Option<Option<usize>> {
+        if self.0 == "none" { Some(None) } else { self.size().map(Some) }
     }
 
     /// A plain number is seconds.
@@ -156,10 +207,28 @@ impl Given<'_> {
         }
     }
 
+    /// True for "auto".
+    pub fn auto(&self) -> Option<bool> {
+        match self.text()? {
+            "auto" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        }
+    }
+
     pub fn allowed(&self) -> Option<bool> {
         match self.text()? {
             "allow" => Some(true),
             "deny" => Some(false),
+            _ => None,
+        }
+    }
+
+    pub fn approve(&self) -> Option<Approve> {
+        match self.text()? {
+            "never" => Some(Approve::Never),
+            "risky" => Some(Approve::Risky),
+            "always" => Some(Approve::Always),
             _ => None,
         }
     }
@@ -175,6 +244,15 @@ impl Given<'_> {
     pub fn store(&self) -> Option<StoreKind> {
         let kinds = [StoreKind::Sqlite, StoreKind::Memory];
         kinds.into_iter().find(|kind| self.0 == kind.name())
+    }
+
+    pub fn log_form(&self) -> Option<LogForm> {
+        match self.text()? {
+            "text" => Some(LogForm::Text),
+            "json" => Some(LogForm::Json),
+            "off" => Some(LogForm::Off),
+            _ => None,
+        }
     }
 
     pub fn level(&self) -> Option<log::LevelFilter> {

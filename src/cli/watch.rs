@@ -1,4 +1,5 @@
 //! Where a run's events go: a terminal, a pipe, or lines of JSON.
+use super::desk::{Decide, Desk};
 use super::env::Env;
 use super::plain::Plain;
 use super::render::{Screen, Style, View};
@@ -15,6 +16,8 @@ pub struct Watch {
     began: Instant,
     drawn: Instant,
     end: Option<End>,
+    /// Where the run's questions are answered; `None` if that is not here.
+    desk: Option<Desk>,
 }
 
 enum How {
@@ -31,7 +34,28 @@ impl Watch {
             false => How::Plain(Plain::default()),
         };
         let now = Instant::now();
-        Watch { how, began: now, drawn: now, end: None }
+        Watch { how, began: now, drawn: now, end: None, desk: None }
+    }
+
+    /// True if whoever watches can be asked something.
+    pub fn can_ask(&self) -> bool {
+        matches!(self.how, How::Terminal(_)) && io::stdin().is_terminal()
+    }
+
+    /// From now on the run's questions are decided here: by whoever watches, or if nobody can be
+    /// asked, with no.
+    pub fn answer_with(&mut self, decide: Box<Decide>) {
+        self.desk = Some(if self.can_ask() { Desk::manned(decide) } else { Desk::Empty(decide) });
+    }
+
+    /// From now on the run's questions are decided at this desk.
+    pub fn sit_at(&mut self, desk: Desk) {
+        self.desk = Some(desk);
+    }
+
+    /// How the run has ended, if it has.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_ref()
     }
 
     /// Shows one event, given as its JSON.
@@ -42,6 +66,17 @@ impl Watch {
         }
         let (mut out, mut notes) = (String::new(), String::new());
         let view = self.view();
+        // A run that is stopped may end without a word about what it has asked for.
+        let is_settled = matches!(step, Some(Step::Decided { .. } | Step::Ended(_)));
+        if is_settled && self.desk.as_ref().is_some_and(Desk::withdraw) {
+            // The line of the question still waits for an answer.
+            out.push('\n');
+        }
+        // Before it is shown: who answers as soon as they see it is heard.
+        let is_denied = match (&step, &self.desk) {
+            (Some(Step::Asked { question, .. }), Some(desk)) => !desk.ask(question.clone()),
+            _ => false,
+        };
         match (&mut self.how, &step) {
             (How::Json, _) => out = format!("{data}\n"),
             (How::Terminal(screen), Some(step)) => screen.show(step, view, &mut out),
@@ -50,7 +85,8 @@ impl Watch {
         }
         // Notes are a courtesy: without somebody to read them the answer still counts.
         let _ = io::stderr().write_all(notes.as_bytes());
-        say(&out)
+        say(&out)?;
+        if is_denied { self.note(NOBODY) } else { Ok(()) }
     }
 
     /// A remark of our own, which is no event.
@@ -111,12 +147,16 @@ impl Watch {
 }
 
 /// What the terminal can do, as far as its owner has said: <https://no-color.org>.
-fn style(env: &Env) -> Style {
+pub fn style(env: &Env) -> Style {
     let is_dumb = env.get("TERM").is_none_or(|term| term == "dumb");
-    Style { colour: !is_dumb && env.get("NO_COLOR").is_none(), redraw: !is_dumb }
+    let asks = io::stdin().is_terminal();
+    Style { colour: !is_dumb && env.get("NO_COLOR").is_none(), redraw: !is_dumb, asks }
 }
 
-fn say(text: &str) -> io::Result<()> {
+const NOBODY: &str = "There is no terminal to ask at, so this call is denied. `--approve never` \
+                      has such calls carried out as far as the sandbox lets them.";
+
+pub fn say(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
@@ -128,13 +168,13 @@ const WIDTH_MIN: usize = 20;
 
 /// Columns of the terminal now; asked each time, so that a resize needs no signal.
 #[cfg(feature = "sys")]
-fn width() -> usize {
+pub fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout());
     let columns = size.map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { WIDTH_DEFAULT } else { columns.max(WIDTH_MIN) }
 }
 
 #[cfg(not(feature = "sys"))]
-fn width() -> usize {
+pub fn width() -> usize {
     WIDTH_DEFAULT.max(WIDTH_MIN)
 }

@@ -1,12 +1,16 @@
-//! Who may ask: the Host answered to, the Origins let in, the key.
+//! Who may ask: the Host answered to, the Origins let in, the keys.
+use super::keyring::Keyring;
 use crate::config::Config;
+use crate::time::Tick;
 use crate::wire::Reject;
 use crate::wire::head::Head;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use super::keyring::Who;
+
 #[derive(Debug)]
 pub struct Access {
-    key: Option<Box<str>>,
+    pub keys: Keyring,
     /// Bound to loopback, so only loopback names and allowed hosts are answered to: a web page
     /// whose own name was made to point here (DNS rebinding) is not.
     loopback_only: bool,
@@ -15,10 +19,10 @@ pub struct Access {
 }
 
 impl Access {
-    pub fn new(config: &Config) -> Access {
+    pub fn new(config: &Config, now: Tick) -> Access {
         let normal = |name: &String| name.trim().trim_end_matches('/').to_ascii_lowercase();
         Access {
-            key: config.key.as_deref().map(Box::from),
+            keys: Keyring::new(&config.all_keys(), now),
             loopback_only: config.addr.ip().is_loopback(),
             allowed_hosts: config.allowed_hosts.iter().map(normal).collect(),
             origins: config.cors_origins.iter().map(normal).collect(),
@@ -26,7 +30,7 @@ impl Access {
     }
 
     pub fn needs_key(&self) -> bool {
-        self.key.is_some()
+        !self.keys.is_empty()
     }
 
     pub fn has_cors(&self) -> bool {
@@ -60,13 +64,14 @@ impl Access {
         Err(Reject::OriginNotAllowed(origin.to_owned()))
     }
 
-    pub fn check_key(&self, head: &Head<'_>) -> Result<(), Reject> {
-        let Some(key) = &self.key else { return Ok(()) };
-        let shown = head.authorization.and_then(bearer).unwrap_or("");
-        if same_bytes(key.as_bytes(), shown.as_bytes()) {
-            return Ok(());
-        }
-        Err(Reject::AuthFailed)
+    /// Whose key the request shows.
+    pub fn who(&self, head: &Head<'_>) -> Result<Who, Reject> {
+        self.keys.who(shown(head).unwrap_or("")).ok_or(Reject::AuthFailed)
+    }
+
+    /// True if run tokens can be minted and shown.
+    pub fn has_tokens(&self) -> bool {
+        cfg!(feature = "tokens") && self.needs_key()
     }
 
     /// An entry without a port allows every port.
@@ -119,18 +124,13 @@ fn is_same_origin(origin: &str, host: Option<&str>) -> bool {
     authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
 }
 
+/// What a request shows as its bearer.
+pub fn shown<'a>(head: &Head<'a>) -> Option<&'a str> {
+    head.authorization.and_then(bearer)
+}
+
 /// The token of `Bearer <token>`, the scheme in any case (RFC 6750 §2.1, RFC 9110 §11.1).
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
-}
-
-/// Compares in a time that does not tell how much of a guess was right.
-fn same_bytes(key: &[u8], guess: &[u8]) -> bool {
-    let mut difference = key.len() ^ guess.len();
-    for (index, byte) in guess.iter().enumerate() {
-        let other = key.get(index % key.len().max(1)).unwrap_or(&0);
-        difference |= usize::from(byte ^ other);
-    }
-    std::hint::black_box(difference) == 0
 }

@@ -1,14 +1,19 @@
 //! What is decided at the head of a request, before any of its body is read.
-use super::access::{Access, Cors};
+use super::access::{Access, Cors, Who};
 use super::route::Route;
+use crate::time::Wall;
 use crate::wire::Reject;
 use crate::wire::head::{Framing, Head, Method, Version};
+use crate::wire::redact::Redact;
 use crate::wire::reply::Meta;
 
 /// A request whose head was accepted: what is still needed of that head once the body has come.
 #[derive(Debug)]
 pub struct Admitted {
+    pub who: Who,
     pub route: Route,
+    /// What its stream leaves out.
+    pub redact: Redact,
     pub method: Method,
     /// The body, if there is one, is JSON.
     pub is_json: bool,
@@ -18,6 +23,10 @@ pub struct Admitted {
     pub idempotency_key: Option<Box<str>>,
     pub session_key: Option<Box<str>>,
     pub session_id: Option<Box<str>>,
+    /// Bytes of all these texts.
+    pub bytes: usize,
+    #[cfg(feature = "page")]
+    pub view: super::page::View,
 }
 
 /// How a request wants to be answered.
@@ -63,20 +72,27 @@ pub fn admit(
     access: &Access,
     body_bytes_max: usize,
     manner: Manner,
+    now: Wall,
 ) -> Result<Admitted, Reject> {
     access.check_host(head)?;
     access.check_origin(head)?;
     let route = Route::of(head.path);
     let open = head.method == Method::Options || route.as_ref().is_some_and(Route::is_open);
-    if !open {
-        access.check_key(head)?;
-    }
+    let (who, redact) = if open {
+        (access.keys.nobody(), Redact::NOTHING)
+    } else {
+        enter(head, access, route.as_ref(), now)?
+    };
     let route = route.ok_or(Reject::NotFound)?;
+    if let Some(scope) = route.scope(head.method).filter(|_| !open) {
+        who.check(scope)?;
+    }
     if !route.has(head.method) {
         return Err(Reject::MethodNotAllowed { allow: route.allow() });
     }
     // A body of unknown length ends with its connection where there are no chunks.
-    let endless = matches!(route, Route::Events(_)) && head.version == Version::Http10;
+    let endless =
+        matches!(route, Route::Events(_) | Route::Feed) && head.version == Version::Http10;
     let manner = Manner { close: manner.close || endless, ..manner };
     let is_json = head.content_type.is_some_and(is_json);
     if let Framing::Sized(size) = head.framing {
@@ -89,8 +105,12 @@ pub fn admit(
     }
     let cursor = head.last_event_id.filter(|id| !id.is_empty());
     let cursor = cursor.or_else(|| crate::wire::head::query_value(head.query, "last_seq"));
+    let texts = [cursor, head.query, head.idempotency_key, head.session_key, head.session_id];
+    let bytes = head.path.len() + texts.iter().flatten().map(|text| text.len()).sum::<usize>();
     Ok(Admitted {
+        who,
         route,
+        redact,
         method: head.method,
         is_json,
         manner,
@@ -99,7 +119,29 @@ pub fn admit(
         idempotency_key: head.idempotency_key.map(Box::from),
         session_key: head.session_key.map(Box::from),
         session_id: head.session_id.map(Box::from),
+        bytes,
+        #[cfg(feature = "page")]
+        view: super::page::View::of(head),
     })
+}
+
+/// Who shows a key, or a token signed with one; and what is left out for it.
+fn enter(
+    head: &Head<'_>,
+    access: &Access,
+    route: Option<&Route>,
+    now: Wall,
+) -> Result<(Who, Redact), Reject> {
+    let refused = match access.who(head) {
+        Ok(who) => return Ok((who, Redact::NOTHING)),
+        Err(refused) => refused,
+    };
+    #[cfg(feature = "tokens")]
+    if let Some(token) = super::tokens::shown(head, route) {
+        return super::tokens::redeem(token, access, route, head.method, now);
+    }
+    let _ = (route, now);
+    Err(refused)
 }
 
 /// `application/json` or a type built on it, whatever its parameters (RFC 6839 §3.1).

@@ -1,12 +1,16 @@
 //! One connection: what it has received, what it owes, and what it waits for.
 use super::admit::{Admitted, Manner};
+use super::feed::Feed;
+use super::keyring::Pass;
+use super::note::Heard;
 use super::waiting::Found;
 use crate::id::RunKey;
-use crate::limits::{BODY_PACE_BYTES, INBOX_BYTES_MAX, OUTBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
+use crate::limits::{BODY_PACE_BYTES, INBOX_BYTES_MAX, STALL_BYTES, STALL_MS};
 use crate::record::Query;
 use crate::time::Tick;
 use crate::wire::Reject;
 use crate::wire::body::Dechunker;
+use crate::wire::redact::Redact;
 
 #[derive(Debug)]
 pub struct Conn {
@@ -33,8 +37,12 @@ pub struct Conn {
     pub listed: bool,
     /// The peer will send no more.
     pub ended: bool,
+    /// The request that is being answered, where answers are logged.
+    pub heard: Option<Box<Heard>>,
     /// We told the loop that we want no more bytes, and must tell it when we do.
     pub full: bool,
+    /// Listed as one that holds bytes.
+    pub holds: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +56,8 @@ pub enum Phase {
     /// A whole request has come that needs something from the store before it can be answered.
     Waiting(Box<Waiting>),
     Stream(Stream),
+    /// Many runs on one stream.
+    Feed(Box<Feed>),
     /// Nothing more will be answered; close when the outbox is empty.
     Closing,
     /// All is said; what still comes is thrown away until the peer hangs up.
@@ -56,29 +66,38 @@ pub enum Phase {
     },
 }
 
-/// A subscriber: a cursor into its run's log.
+/// A place in a run's log, and thereby one of its subscribers: at most one for a connection and a
+/// run.
 #[derive(Debug)]
-pub struct Stream {
+pub struct Cursor {
     pub run: RunKey,
     /// The place in the log of the next byte to send.
     pub at: u64,
-    /// Set while what comes next is not in memory; `at` means nothing then.
-    pub behind: Option<Behind>,
+    /// The next event, while that is not in memory but in the store; `at` means nothing then.
+    pub behind: Option<u64>,
     /// This connection's place in the run's list of subscribers.
     pub index: u32,
+}
+
+/// A reader of one run.
+#[derive(Debug)]
+pub struct Stream {
+    pub cursor: Cursor,
+    /// The store has been asked for what comes next.
+    pub is_asking: bool,
+    /// By what right it is read.
+    pub pass: Pass,
+    /// What this reader is not told of.
+    pub redact: Redact,
+    /// The place up to which nothing is left out: never before the cursor, and `u64::MAX` for a
+    /// reader that is told everything.
+    pub clear_to: u64,
+    /// There is more to be looked through than one turn has time for.
+    pub is_skipping: bool,
     /// False for HTTP/1.0, which gets bare frames through the outbox.
     pub chunked: bool,
     /// The connection closes after this response.
     pub close: bool,
-}
-
-/// A subscriber that is told from the store.
-#[derive(Debug)]
-pub struct Behind {
-    /// The next event to be told.
-    pub next_seq: u64,
-    /// The store has been asked for it.
-    pub is_asking: bool,
 }
 
 /// A request, and what it waits for.
@@ -97,6 +116,17 @@ pub enum Awaits {
     Creation { run: RunKey, replayed: bool },
     /// The store has deleted it.
     Deletion,
+    /// The outside has told what the page of metrics needs.
+    Measures,
+}
+
+impl Awaits {
+    fn held(&self) -> usize {
+        match self {
+            Awaits::Answer { body, found, .. } => body.len() + found.held(),
+            Awaits::Creation { .. } | Awaits::Deletion | Awaits::Measures => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -177,18 +207,39 @@ impl Conn {
             blocked: false,
             listed: false,
             ended: false,
+            heard: None,
             full: false,
+            holds: false,
         }
     }
 
     /// True while bytes from the peer can be turned into answers. A body that was let in is read
     /// whatever is unsent: it goes to its own buffer, and waiting bytes would have no bound.
-    pub fn takes_requests(&self) -> bool {
+    pub fn takes_requests(&self, outbox_max: usize) -> bool {
         match self.phase {
-            Phase::Head { .. } => self.outbox.len() < OUTBOX_BYTES_MAX,
+            Phase::Head { .. } => self.outbox.len() < outbox_max,
             Phase::Body(_) => true,
             _ => false,
         }
+    }
+
+    /// Its places in the logs of runs.
+    pub fn cursors(&self) -> &[Cursor] {
+        match &self.phase {
+            Phase::Stream(stream) => std::slice::from_ref(&stream.cursor),
+            Phase::Feed(feed) => &feed.cursors,
+            _ => &[],
+        }
+    }
+
+    /// Its place in the log of this run.
+    pub fn cursor_mut(&mut self, run: RunKey) -> Option<&mut Cursor> {
+        let cursors = match &mut self.phase {
+            Phase::Stream(stream) => std::slice::from_mut(&mut stream.cursor),
+            Phase::Feed(feed) => &mut feed.cursors,
+            _ => return None,
+        };
+        cursors.iter_mut().find(|cursor| cursor.run == run)
     }
 
     pub fn unsent(&self) -> &[u8] {
@@ -243,6 +294,20 @@ impl Conn {
     /// When this connection must be looked at, at the latest.
     pub fn deadline(&self) -> Tick {
         self.due.min(self.stall_due)
+    }
+
+    /// Bytes it holds beside its record: room that is reserved counts as held.
+    pub fn held(&self) -> usize {
+        let phase = match &self.phase {
+            Phase::Body(body) => size_of::<Body>() + body.admitted.bytes + body.bytes.capacity(),
+            Phase::Waiting(waiting) => {
+                size_of::<Waiting>() + waiting.admitted.bytes + waiting.awaits.held()
+            }
+            Phase::Feed(feed) => feed.held(),
+            _ => 0,
+        };
+        let heard = self.heard.as_ref().map_or(0, |heard| heard.held());
+        self.inbox.capacity() + self.outbox.capacity() + phase + heard
     }
 
     /// What must be true between any two calls.

@@ -1,14 +1,12 @@
 //! What becomes of runs in time: cancelled when they are late or alone, forgotten when nobody asks.
+use super::metrics::Evicted;
 use super::run::Run;
 use super::{Machine, Output, Timer};
 use crate::budget::Limit;
 use crate::config::OnOrphan;
 use crate::event::Cause;
 use crate::id::RunKey;
-use crate::limits::{
-    FINISHED_BYTES_MAX, FINISHED_CACHE_BYTES_MAX, IDEMPOTENCY_TTL_MS, PRUNE_EVERY_MS,
-    PRUNE_PAUSE_MS,
-};
+use crate::limits::{IDEMPOTENCY_TTL_MS, PRUNE_EVERY_MS, PRUNE_PAUSE_MS};
 use crate::record::{Fault, Pruned, Status, Write};
 use crate::time::Tick;
 
@@ -33,12 +31,14 @@ impl Machine {
         if run.status.is_finished() {
             return orphan;
         }
-        if run.status != Status::Running || run.request.is_some() {
+        let works = matches!(run.status, Status::Running | Status::WaitingForApproval);
+        if !works || run.request.is_some() {
             return None;
         }
         let timeout = run.wall.map(|limit| run.started.after_duration(limit));
         let orphan = orphan.filter(|_| self.config.on_orphan == OnOrphan::Cancel);
-        timeout.into_iter().chain(orphan).min()
+        let approval = run.approval.as_ref().map(|pending| pending.due);
+        timeout.into_iter().chain(orphan).chain(approval).min()
     }
 
     fn orphan_due(&self, run: &Run) -> Tick {
@@ -64,7 +64,12 @@ impl Machine {
             Some(_) if run.status.is_finished() => self.forget(key),
             Some(_) => {
                 let late = run.wall.is_some_and(|limit| run.started.after_duration(limit) <= now);
-                self.cancel(key, if late { Cause::Budget(Limit::Wall) } else { Cause::Orphan });
+                let undecided = run.approval.as_ref().is_some_and(|pending| pending.due <= now);
+                match (late, undecided) {
+                    (true, _) => self.cancel(key, Cause::Budget(Limit::Wall)),
+                    (false, true) => self.deny_late(key),
+                    (false, false) => self.cancel(key, Cause::Orphan),
+                }
             }
             None => {}
         }
@@ -76,6 +81,8 @@ impl Machine {
             && !self.keep.is_durable
         {
             self.keep.write(Write::Delete { no: run.record.no }, None);
+            self.announce_deleted(run.id(), &run.record.owner);
+            self.forget_grants_after(&run);
         }
     }
 
@@ -94,19 +101,26 @@ impl Machine {
     /// The store has deleted this run: whoever reads it is sent away.
     pub(super) fn forget_deleted(&mut self, key: RunKey) {
         let Some(run) = self.runs.get(key).filter(|run| run.status.is_finished()) else { return };
-        run.subscribers.clone().into_iter().for_each(|id| self.close(id));
-        self.forget_run(key);
+        run.subscribers.clone().into_iter().for_each(|id| self.run_is_gone(id, key));
+        if let Some(run) = self.forget_run(key) {
+            self.announce_deleted(run.id(), &run.record.owner);
+        }
     }
 
     /// Forgets the longest finished runs that nobody reads, until the rest fits.
     pub(super) fn forget_for_room(&mut self) {
-        let bytes_max =
-            if self.keep.is_durable { FINISHED_CACHE_BYTES_MAX } else { FINISHED_BYTES_MAX };
+        let bytes_max = match self.keep.is_durable {
+            // A store that is memory too has nothing to give them back.
+            true if self.is_tight() => 0,
+            true => self.shares.finished_cache,
+            false => self.shares.finished,
+        };
         let mut looked_at = 0;
         while self.runs.finished_bytes > bytes_max && looked_at < self.runs.finished.len() {
             let Some(key) = self.runs.finished.pop_front() else { return };
             match self.runs.get(key) {
                 Some(run) if run.subscribers.is_empty() && !run.listed && !self.is_awaited(key) => {
+                    self.metrics.evict(Evicted::Run);
                     self.forget(key);
                 }
                 Some(_) => {
@@ -135,12 +149,16 @@ impl Machine {
     /// The store has come this far with that. What it could not do it is asked to do again.
     pub(super) fn pruned(&mut self, pruned: Result<Pruned, Fault>) {
         let pruned = pruned.unwrap_or_default();
+        pruned.revoked.iter().for_each(|id| self.grants.remove(*id));
         if !pruned.gone.is_empty() {
             self.left.note_deletions();
             // They are few: a step takes milliseconds.
             let is_gone = |run: &Run| pruned.gone.contains(&run.record.no);
             let runs = self.runs.table.iter().filter(|(_, run)| is_gone(run));
             let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();
+            if runs.len() < pruned.gone.len() {
+                self.announce_unknown(None);
+            }
             runs.into_iter().for_each(|run| self.forget_deleted(run));
         }
         let pause = if pruned.more { PRUNE_PAUSE_MS } else { PRUNE_EVERY_MS };

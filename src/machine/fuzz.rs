@@ -2,7 +2,9 @@
 use super::{Asker, Input, Machine, Output, Shelf};
 use crate::budget::Budget;
 use crate::config::{About, Config, OnOrphan};
-use crate::event::{Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage};
+use crate::event::{
+    ApprovalRequest, Cancelled, Cause, Completed, Delta, Event, Kind, Runtime, Steered, Usage,
+};
 use crate::id::{ConnId, RunKey, RunNo};
 use crate::limits::STORE_RETRY_MS;
 use crate::record::{Answer, Batch, EventsPage, Fault, FaultKind, History, Query, Write};
@@ -47,6 +49,8 @@ struct Worker {
     next_seq: u64,
     told: Option<Cause>,
     inbox: VecDeque<Arc<Steer>>,
+    /// It has asked for leave, and says nothing until it is told what was decided, or to end.
+    waits: bool,
 }
 
 /// A store that keeps nothing but events, at once or when an operation says so.
@@ -105,6 +109,8 @@ struct Peer {
     got: Vec<u8>,
     /// One stream was asked for, and nothing else.
     streams: bool,
+    /// One feed was asked for, and nothing else.
+    feeds: bool,
     /// It said it wants no bytes.
     muted: bool,
     /// Its socket takes no more.
@@ -112,7 +118,7 @@ struct Peer {
 }
 
 /// What a peer may send; the fuzzer chooses by number and mixes in bytes of its own.
-const REQUESTS: [&str; 19] = [
+const REQUESTS: [&str; 23] = [
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
      Content-Length: 13\r\n\r\n{\"input\":\"x\"}",
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -142,9 +148,20 @@ const REQUESTS: [&str; 19] = [
     "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
      Content-Length: 30\r\n\r\n{\"input\":\"x\",\"session_id\":\"s\"}",
     "DELETE /v1/runs/run_00000000000000000000000000000001 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "POST /v1/runs/run_00000000000000000000000000000001/approval HTTP/1.1\r\nHost: localhost\r\n\
+     Content-Type: application/json\r\nContent-Length: 19\r\n\r\n{\"choice\":\"always\"}",
+    "GET /v1/events?watch=runs&runs=run_00000000000000000000000000000001,\
+     run_00000000000000000000000000000002 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "GET /v1/events?runs=run_00000000000000000000000000000002,\
+     run_00000000000000000000000000000001:-1 HTTP/1.0\r\n\r\n",
+    "GET /v1/events?watch=runs HTTP/1.1\r\nHost: localhost\r\n\r\n",
 ];
+/// What an agent says that asks for leave.
+const LEAVE: &str = "leave";
 /// The places in `REQUESTS` of streams whose frames can be read off without knowing more.
 const STREAMS: [usize; 2] = [2, 4];
+/// The same of feeds; those who come to read one use the first.
+const FEEDS: [usize; 3] = [20, 21, 22];
 
 impl World {
     fn new(seed: u8) -> World {
@@ -183,6 +200,7 @@ impl World {
         let argument = operation >> 4;
         let whom = usize::from(argument);
         match operation & 15 {
+            1 if argument >= 13 => self.arrive(FEEDS[usize::from(argument) - 13]),
             0 | 1 => self.arrive(usize::from(argument)),
             2 | 3 => return self.send(whom, rest),
             4 => self.with_conn(whom, |world, id| world.tell(Input::Ended(id))),
@@ -190,9 +208,16 @@ impl World {
             6 => self.with_conn(whom, World::block),
             7 => self.with_conn(whom, World::unblock),
             8 | 9 => return self.take(whom, rest),
-            10 | 11 => self.speak(whom, "a\nb"),
-            12 => self.speak(whom, ""),
+            10 | 11 => {
+                self.speak(whom, "a\nb");
+            }
+            12 => {
+                self.speak(whom, "");
+            }
             13 => self.pass(1 << argument),
+            14 if matches!(argument, 12..15) => {
+                self.speak(whom, LEAVE);
+            }
             14 if argument == 15 => {
                 self.drained = true;
                 self.tell(Input::Drain);
@@ -241,7 +266,7 @@ impl World {
             && let Asker::Conn(id) = asker
             && let Some(peer) = self.conns.get_mut(&id)
         {
-            peer.streams = false;
+            (peer.streams, peer.feeds) = (false, false);
         }
         self.tell(Input::Answered { asker, answer });
     }
@@ -269,7 +294,8 @@ impl World {
         }
         let id = self.machine.open(self.now).expect("room for a few connections");
         let streams = STREAMS.contains(&which);
-        self.conns.insert(id, Peer { streams, ..Peer::default() });
+        let feeds = FEEDS.contains(&which);
+        self.conns.insert(id, Peer { streams, feeds, ..Peer::default() });
         self.receive(id, REQUESTS[which].as_bytes());
     }
 
@@ -284,7 +310,7 @@ impl World {
         let cut = if cut & 128 == 0 { bytes.len() } else { bytes.len().min((*cut & 127).into()) };
         self.with_conn(whom, |world, id| {
             if let Some(peer) = world.conns.get_mut(&id) {
-                peer.streams = false;
+                (peer.streams, peer.feeds) = (false, false);
             }
             world.receive(id, &bytes[..cut]);
         });
@@ -342,10 +368,14 @@ impl World {
         }
     }
 
-    fn speak(&mut self, whom: usize, text: &str) {
+    /// Has an agent say this, or its last word if that is nothing. False if it waits for leave.
+    fn speak(&mut self, whom: usize, text: &str) -> bool {
         let keys: Vec<RunKey> = self.agents.keys().copied().collect();
-        let Some(run) = keys.get(whom % keys.len().max(1)).copied() else { return };
-        let Some(worker) = self.agents.get_mut(&run) else { return };
+        let Some(run) = keys.get(whom % keys.len().max(1)).copied() else { return false };
+        let Some(worker) = self.agents.get_mut(&run) else { return false };
+        if worker.waits && (worker.told.is_none() || !text.is_empty()) {
+            return false;
+        }
         let usage = Usage::default();
         let kind = match (text, worker.told) {
             ("", Some(_)) => {
@@ -357,6 +387,7 @@ impl World {
                 runtime: Runtime::default(),
                 pending_steer: None,
             })),
+            (LEAVE, _) => worker.ask(),
             _ => worker.heard().unwrap_or(Kind::MessageDelta(Delta { delta: text.to_owned() })),
         };
         let event = Event { run, seq: worker.next_seq, at: self.now.wall, kind };
@@ -365,6 +396,7 @@ impl World {
             self.agents.remove(&run);
         }
         self.tell(Input::Event(event));
+        true
     }
 
     fn turn(&mut self) {
@@ -393,7 +425,9 @@ impl World {
                 }
                 Output::HalfClose(id) => assert!(self.conns.contains_key(&id)),
                 Output::Close(id) => {
-                    self.conns.remove(&id).expect("a connection closed twice").check(false);
+                    let peer = self.conns.remove(&id).expect("a connection closed twice");
+                    peer.check(false);
+                    peer.check_feed(false);
                 }
                 Output::Start { run, .. } => {
                     let tenant = self.agents.insert(run, Worker::default());
@@ -409,10 +443,20 @@ impl World {
                         worker.inbox.push_back(steer);
                     }
                 }
+                Output::Decide { run, .. } => {
+                    let worker = self.agents.get_mut(&run).expect("nobody waits for leave");
+                    assert!(std::mem::take(&mut worker.waits), "decided twice");
+                    assert!(worker.told.is_none(), "decided for a run on its way out");
+                }
                 Output::Commit(batch) => self.store.batches.push_back(batch),
                 Output::Ask { asker, query } => self.store.questions.push_back((asker, query)),
                 // Never answered, so that it is asked but once: a world must end.
                 Output::Prune { .. } => {}
+                Output::Measure(id) => {
+                    self.machine.handle(self.now, Input::Measured(id, Box::default()));
+                }
+                Output::Deliver(_) => unreachable!("nobody here has webhooks"),
+                Output::Note(_) => {}
                 Output::Exit => self.exited = true,
             }
             if !self.store.is_late {
@@ -451,10 +495,17 @@ impl World {
                 self.pass(STORE_RETRY_MS);
             } else if self.agents.is_empty() {
                 return;
-            } else {
-                self.speak(0, "");
+            } else if !(0..self.agents.len()).any(|whom| self.speak(whom, "")) {
+                // All that are left wait for leave: until they are denied.
+                self.pass_to_next();
             }
         }
+    }
+
+    /// Lets the time pass until the machine has something to do.
+    fn pass_to_next(&mut self) {
+        let due = self.machine.next_due().expect("somebody waits for something");
+        self.pass(due.0.saturating_sub(self.now.tick.0));
     }
 
     /// Agents end, readers read on, and then everybody leaves.
@@ -469,16 +520,16 @@ impl World {
             }
             if let Some(peer) = self.conns.get(&id) {
                 peer.check(true);
+                // What has not begun when a server ends may begin with the next one.
+                peer.check_feed(!self.drained);
             }
         }
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             self.tell(Input::HungUp(id));
         }
         self.come_to_rest();
-        while let Some(due) = self.machine.next_due()
-            && !self.exited
-        {
-            self.pass(due.0.saturating_sub(self.now.tick.0));
+        while self.machine.next_due().is_some() && !self.exited {
+            self.pass_to_next();
             self.come_to_rest();
         }
         assert!(self.exited || self.machine.counts() == super::Counts::default());
@@ -486,6 +537,21 @@ impl World {
 }
 
 impl Worker {
+    fn ask(&mut self) -> Kind {
+        self.waits = true;
+        let request_id = format!("approval_{:032x}_0", 1);
+        Kind::ApprovalRequest(Box::new(ApprovalRequest {
+            approval_id: request_id.clone(),
+            request_id,
+            tool: "terminal".to_owned(),
+            command: "rm".to_owned(),
+            description: String::new(),
+            choices: &["once", "session", "always", "deny"],
+            allow_permanent: true,
+            arguments: "{}".to_owned(),
+        }))
+    }
+
     /// What it says when it has found something in its inbox.
     fn heard(&mut self) -> Option<Kind> {
         let steer = self.inbox.pop_front()?;
@@ -519,5 +585,47 @@ impl Peer {
             assert!(seq.to_string().starts_with(id), "{id} where {seq} was due");
         }
         assert!(!to_end || text.ends_with(": stream closed\n\n"), "not heard to the end");
+    }
+
+    /// A reader of a feed has heard 0, 1, 2, ... of each run; and `to_end`, the last word of those
+    /// that are still there.
+    fn check_feed(&self, to_end: bool) {
+        let head = self.got.windows(4).position(|four| four == b"\r\n\r\n");
+        let Some(head) = head.filter(|_| self.feeds && self.got.starts_with(b"HTTP/1.1 200"))
+        else {
+            return;
+        };
+        let (head, body) = self.got.split_at(head + 4);
+        let mut text = Vec::new();
+        if head.windows(7).any(|seven| seven == b"chunked") {
+            let fed = Dechunker::default().feed(body, &mut text, usize::MAX);
+            fed.expect("the body of a feed is chunked well");
+        } else {
+            text.extend_from_slice(body);
+        }
+        let text = String::from_utf8_lossy(&text);
+        let mut heard: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+        // What follows the last empty line may be cut.
+        let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+        for frame in
+            whole.split("\n\n").filter(|frame| !frame.is_empty() && !frame.starts_with(':'))
+        {
+            let json = frame.split_once("data: ").expect("a frame has data").1;
+            let data: serde_json::Value = serde_json::from_str(json).expect("data is JSON");
+            let Some(run) = data["run_id"].as_str() else { continue };
+            if frame.starts_with("data: ") && data["status"] != "deleted" {
+                continue;
+            }
+            let (next_seq, is_over) = heard.entry(run.to_owned()).or_default();
+            if let Some(seq) = data["seq"].as_u64() {
+                assert!(frame.starts_with(&format!("id: {seq}\n")) && !*is_over);
+                assert_eq!(seq, *next_seq, "of {run}");
+                *next_seq += 1;
+            }
+            let name = data["event"].as_str().expect("an event has a name");
+            let ends = ["run.completed", "run.failed", "run.cancelled", "run.interrupted"];
+            *is_over |= ends.contains(&name) || data["status"] == "deleted";
+        }
+        assert!(!to_end || heard.values().all(|(_, is_over)| *is_over), "not heard to the end");
     }
 }

@@ -1,11 +1,12 @@
 //! From bytes to answers: heads and bodies out of what was received, replies into the outbox.
 use super::admit::{Admitted, Manner, admit};
 use super::conn::{Body, Conn, Phase};
+use super::metrics::Evicted;
 use super::route::Route;
 use super::waiting::{Done, Found, Halt};
 use super::{Machine, Output};
 use crate::id::ConnId;
-use crate::limits::DRAIN_IDLE_MS;
+use crate::limits::{DRAIN_IDLE_MS, OUTBOX_BYTES_MAX};
 use crate::time::Tick;
 use crate::wire::head::{self, Framing, Head, Method};
 use crate::wire::{Reject, reply};
@@ -22,6 +23,7 @@ enum Step {
 
 impl Machine {
     pub(super) fn received(&mut self, id: ConnId, bytes: &[u8]) {
+        self.metrics.bytes_received += bytes.len() as u64;
         let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.inbox.is_empty() {
             let used = self.drive(id, bytes);
@@ -32,6 +34,7 @@ impl Machine {
             conn.inbox.extend_from_slice(bytes);
             self.drive_inbox(id);
         }
+        self.note_holder(id);
     }
 
     /// Goes on after an answer has been sent: with the next request, or to the end.
@@ -48,7 +51,7 @@ impl Machine {
             Phase::Linger { .. } => self.close(id),
             // A client that is gone looks like one that has only finished asking. Saying
             // something tells: a socket that nobody holds answers with a reset.
-            Phase::Stream(_) => self.keep_alive(id),
+            Phase::Stream(_) | Phase::Feed(_) => self.keep_alive(id),
             Phase::Closing | Phase::Waiting(_) => {}
             Phase::Head { .. } | Phase::Body(_) => self.close_if_over(id),
         }
@@ -68,6 +71,9 @@ impl Machine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if used < inbox.len() {
             inbox.drain(..used);
+            if inbox.len() < inbox.capacity() / 4 {
+                inbox.shrink_to_fit();
+            }
             conn.inbox = inbox;
         }
     }
@@ -84,8 +90,10 @@ impl Machine {
     }
 
     fn step(&mut self, id: ConnId, bytes: &[u8]) -> Step {
+        // Where memory is short, one answer must be on its way before the next is made.
+        let outbox_max = if self.is_pressed() { 1 } else { OUTBOX_BYTES_MAX };
         let Some(conn) = self.conns.get_mut(id) else { return Step::Used(bytes.len()) };
-        let takes_requests = conn.takes_requests();
+        let takes_requests = conn.takes_requests(outbox_max);
         match &mut conn.phase {
             Phase::Linger { left } if bytes.len() < *left => {
                 *left -= bytes.len();
@@ -99,7 +107,7 @@ impl Machine {
             _ if !takes_requests => Step::Wait,
             Phase::Head { .. } => self.read_head(id, bytes),
             Phase::Body(_) => self.read_body(id, bytes),
-            Phase::Stream(_) | Phase::Waiting(_) => Step::Wait,
+            Phase::Stream(_) | Phase::Feed(_) | Phase::Waiting(_) => Step::Wait,
         }
     }
 
@@ -130,8 +138,14 @@ impl Machine {
     /// Decides on a head, and answers at once if its whole body is here. Returns the bytes of
     /// body used up.
     fn admit(&mut self, id: ConnId, head: &Head<'_>, rest: &[u8]) -> usize {
-        let manner = Manner::of(head, &self.access);
-        let admitted = match admit(head, &self.access, self.config.max_body, manner.clone()) {
+        self.heard(id, head);
+        let (manner, wall) = (Manner::of(head, &self.access), self.now.wall);
+        let admitted = admit(head, &self.access, self.config.max_body, manner.clone(), wall);
+        let admitted = admitted.and_then(|admitted| {
+            self.access.keys.spend(&admitted.who, self.now.tick)?;
+            self.check_new_work(admitted, head)
+        });
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(reject) => {
                 // The body of a refused request is not worth reading.
@@ -154,6 +168,15 @@ impl Machine {
             }
             Framing::Chunked => self.await_body(id, Body::chunked(admitted), head, rest),
         }
+    }
+
+    /// The body of new work is not read where there is no memory for it.
+    fn check_new_work(&self, admitted: Admitted, head: &Head<'_>) -> Result<Admitted, Reject> {
+        if matches!(admitted.route, Route::Runs) && admitted.method == Method::Post {
+            let bytes = if let Framing::Sized(size) = head.framing { size as usize } else { 0 };
+            self.check_memory(bytes)?;
+        }
+        Ok(admitted)
     }
 
     fn await_body(&mut self, id: ConnId, body: Body, head: &Head<'_>, rest: &[u8]) -> usize {
@@ -213,12 +236,22 @@ impl Machine {
             let conn = self.conns.get_mut(id).expect("the caller just used it");
             let allow = admitted.route.allow();
             reply::options(&mut conn.outbox, &manner.meta(&self.date), allow);
+            self.replied(id, 200);
             return Ok(Done::Answered);
         }
         let page = match &admitted.route {
+            #[cfg(feature = "page")]
+            Route::Index => {
+                self.index(id, admitted);
+                return Ok(Done::Answered);
+            }
+            #[cfg(not(feature = "page"))]
             Route::Index => self.pages.index.clone(),
+            #[cfg(feature = "openapi")]
+            Route::OpenApi => crate::packed::unpack(crate::openapi::PACKED),
             Route::Health => self.pages.health.clone(),
             Route::HealthDetailed => self.health_detailed(),
+            Route::Metrics => return Ok(self.measure(id)),
             Route::Capabilities => self.pages.capabilities.clone(),
             Route::Models => self.pages.models.clone(),
             Route::Toolsets => self.pages.toolsets.clone(),
@@ -228,29 +261,42 @@ impl Machine {
             }
             Route::Runs => self.list_runs(admitted, found)?,
             Route::Run(name) => {
-                let run = self.find_run(name, found)?;
+                let run = self.find_run(&admitted.who, name, found)?;
                 if admitted.method == Method::Delete {
                     return self.delete_run(id, run);
                 }
-                self.status_of(run)
+                self.status_of(run, admitted.redact)
             }
             Route::Events(name) => {
-                let run = self.find_run(name, found)?;
-                return self.subscribe(id, run, admitted.cursor.as_deref(), manner);
+                let run = self.find_run(&admitted.who, name, found)?;
+                return self.subscribe(id, run, admitted);
             }
+            Route::Feed => return self.follow_many(id, admitted, found),
             Route::Stop(name) => {
-                let run = self.find_run(name, found)?;
+                let run = self.find_run(&admitted.who, name, found)?;
                 self.stop(run)
             }
             Route::Steer(name) => {
-                let run = self.find_run(name, found)?;
+                let run = self.find_run(&admitted.who, name, found)?;
                 self.steer(run, body)?
             }
+            #[cfg(feature = "tokens")]
+            Route::Token(name) => {
+                let run = self.find_run(&admitted.who, name, found)?;
+                self.mint_token(&admitted.who, run, body)?
+            }
+            Route::Approval(name) => {
+                let run = self.find_run(&admitted.who, name, found)?;
+                self.decide(run, body, admitted.redact.decides)?
+            }
+            Route::Approvals => self.list_approvals(&admitted.who),
+            Route::Grants => self.list_grants(&admitted.who),
+            Route::Grant(name) => return self.revoke(id, &admitted.who, name),
             Route::Sessions => self.list_sessions(admitted, found)?,
             Route::Session(name) if admitted.method == Method::Delete => {
-                return self.delete_session(id, name, found);
+                return self.delete_session(id, &admitted.who, name, found);
             }
-            Route::Session(name) => self.session(name, found)?,
+            Route::Session(name) => self.session(&admitted.who, name, found)?,
             Route::Messages(name) => self.messages(name, admitted, found)?,
             Route::Server => unreachable!("it has no method but OPTIONS"),
         };
@@ -270,6 +316,16 @@ impl Machine {
         let conn = self.conns.get_mut(id).expect("the caller just used it");
         let meta = reply::Meta { close, ..manner.meta(&self.date) };
         reply::json(&mut conn.outbox, &meta, status, extra, body);
+        self.replied(id, status);
+    }
+
+    /// A page that is no JSON.
+    pub(super) fn reply_text(&mut self, id: ConnId, manner: &Manner, kind: &str, body: &[u8]) {
+        let close = manner.close || self.is_draining();
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        let meta = reply::Meta { close, ..manner.meta(&self.date) };
+        reply::whole(&mut conn.outbox, &meta, 200, kind, &[], body);
+        self.replied(id, 200);
     }
 
     /// Refuses a request. Where its end cannot be known or is not waited for, the connection
@@ -279,6 +335,7 @@ impl Machine {
         let manner = Manner { close, ..manner };
         let Some(conn) = self.conns.get_mut(id) else { return };
         reply::reject(&mut conn.outbox, &manner.meta(&self.date), reject);
+        self.replied(id, reject.status());
         self.answered(id, close);
     }
 
@@ -329,13 +386,14 @@ impl Machine {
             conn.armed = Tick(u64::MAX);
         }
         if conn.is_stalled(now) {
+            self.metrics.evict(Evicted::Reader);
             return self.close(id);
         }
         if now < conn.due {
             return self.arm_conn(id);
         }
         match conn.phase {
-            Phase::Stream(_) => self.keep_alive(id),
+            Phase::Stream(_) | Phase::Feed(_) => self.keep_alive(id),
             Phase::Head { begun: true } | Phase::Body(_) => {
                 let manner = conn.manner();
                 self.refuse(id, manner, &Reject::RequestTimeout);

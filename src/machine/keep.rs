@@ -6,11 +6,12 @@
 //! together anew with all that came after it, without the runs nobody was promised, and tried again
 //! until the store takes it.
 use super::log::Place;
+use super::note::Note;
 use super::run::{Spoken, Taken};
 use super::{Machine, Output, Shelf, Timer};
 use crate::event::Cause;
-use crate::id::{ConnId, RunKey, RunNo};
-use crate::limits::{STORE_BACKLOG_BYTES_MAX, STORE_RETRY_MS};
+use crate::id::{ConnId, HookId, RunKey, RunNo};
+use crate::limits::STORE_RETRY_MS;
 use crate::record::{Batch, Fault, FaultKind, Outcome, Row, Status, Write};
 use crate::time::Wall;
 use crate::wire::{Reject, sse};
@@ -19,6 +20,11 @@ use std::sync::Arc;
 
 /// What a row of deltas may grow to within one batch.
 const ROW_BYTES_MAX: usize = 64 * 1024;
+/// How often each byte that waits for the store may be in memory: here, where a row may have as
+/// much room again, and among others in one transaction.
+const COPIES: usize = 3;
+/// What a batch takes beside its bytes and what its runs are charged with.
+const FLIGHT_BYTES: usize = 512;
 
 pub struct Keep {
     pub name: &'static str,
@@ -30,6 +36,8 @@ pub struct Keep {
     /// Batches on their way, the oldest first.
     flights: VecDeque<Flight>,
     health: Health,
+    /// The store has said last that it lives off its reserve.
+    is_short: bool,
     /// What came of runs is in batches on their way: bytes of it that the store does not have.
     bytes: usize,
     /// Clients that are to be told of runs which the store does not have yet.
@@ -44,6 +52,14 @@ struct Flight {
     awaited: Vec<Awaited>,
     bytes: usize,
     is_committed: bool,
+}
+
+impl Flight {
+    /// The store has all of it: nothing but its number, and what waits for the disk, is needed.
+    fn let_go(&mut self) {
+        let Batch { number, sync, is_retry, .. } = *self.batch;
+        self.batch = Arc::new(Batch { number, sync, is_retry, writes: Vec::new() });
+    }
 }
 
 /// How far a run may be shown.
@@ -62,7 +78,10 @@ pub enum Awaited {
     Begun(RunKey),
     Ended { run: RunKey, status: Status, outcome: Arc<Outcome>, name: &'static str, at: Wall },
     RunDeleted { conn: ConnId, run: RunKey },
-    SessionDeleted { conn: ConnId, session_id: Box<str> },
+    SessionDeleted { conn: ConnId, owner: Arc<str>, session_id: Box<str> },
+    Revoked { conn: ConnId },
+    Hooked { run: RunKey, id: HookId },
+    HookSettled(HookId),
 }
 
 #[derive(Debug)]
@@ -85,6 +104,7 @@ impl Keep {
             next: Flight::default(),
             flights: VecDeque::new(),
             health: Health::Well,
+            is_short: false,
             bytes: 0,
             creating: BTreeMap::new(),
         };
@@ -105,9 +125,24 @@ impl Keep {
         }
     }
 
-    /// True while so little waits for the store that more may be said.
-    pub fn takes_events(&self) -> bool {
-        self.bytes < STORE_BACKLOG_BYTES_MAX
+    /// Bytes of events that wait for the store.
+    pub fn backlog(&self) -> usize {
+        self.bytes
+    }
+
+    /// What all that waits for the store is charged with.
+    pub fn weight(&self) -> usize {
+        COPIES * self.bytes + self.flights.len() * FLIGHT_BYTES
+    }
+
+    pub fn check(&self) {
+        let waits = self.flights.iter().filter(|flight| !flight.is_committed).chain([&self.next]);
+        assert_eq!(self.bytes, waits.map(|flight| flight.bytes).sum::<usize>());
+    }
+
+    /// Bytes of events that the store does not have yet.
+    pub fn backlog_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// True until the store has taken in this run.
@@ -238,6 +273,11 @@ impl Keep {
             Write::Begin { no, .. } | Write::Events { no, .. } | Write::Finish { no, .. } => {
                 !runs.contains(no)
             }
+            Write::Hook(delivery) => !runs.contains(&delivery.run),
+            Write::Grant(_)
+            | Write::Revoke { .. }
+            | Write::HookLater { .. }
+            | Write::HookDone { .. } => true,
             Write::Delete { .. } | Write::DeleteSession { .. } | Write::Probe => false,
         };
         self.batch().writes.retain(is_wanted);
@@ -247,7 +287,7 @@ impl Keep {
 impl Machine {
     /// False while so much waits for the store that agents must.
     pub fn takes_events(&self) -> bool {
-        self.keep.takes_events()
+        self.keep.backlog() < self.shares.backlog
     }
 
     /// Takes note of an event that its run has just taken in; its frame is in `scratch`.
@@ -258,11 +298,16 @@ impl Machine {
         if is_durable || !is_delta(name) {
             let line = sse::json_of(&self.scratch);
             record.spoke_in = self.keep.say(record.record.no, record.spoke_in, &taken, line);
-            record.stored_bytes += if is_durable { 0 } else { line.len() };
+            if !is_durable {
+                record.stored_bytes = record.stored_max.min(record.stored_bytes + line.len());
+            }
         }
+        self.hook_said(run, &taken);
+        let record = self.runs.get_mut(run).expect("it was there a moment ago");
         match taken.end {
             Some((status, outcome)) => {
                 let (no, outcome) = (record.record.no, Arc::new(outcome));
+                record.ending_bytes = outcome.len();
                 let next_seq = written.seq;
                 let kept = outcome.clone();
                 self.keep.write(
@@ -282,6 +327,7 @@ impl Machine {
     pub(super) fn stored(&mut self, committed: u64, synced: u64) {
         let mut marks = Vec::new();
         let mut begun = Vec::new();
+        let mut is_well_again = false;
         for flight in self.keep.flights.iter_mut().filter(|flight| !flight.is_committed) {
             if flight.batch.number > committed {
                 break;
@@ -295,7 +341,15 @@ impl Machine {
             }));
             if flight.batch.is_retry && matches!(self.keep.health, Health::Trying(_)) {
                 self.keep.health = Health::Well;
+                is_well_again = true;
             }
+            flight.let_go();
+        }
+        if is_well_again && self.keep.is_short {
+            // It takes everything again, but had said before it failed that its reserve is gone.
+            self.run_short();
+        } else if is_well_again {
+            self.note(Note::StoreIsWell);
         }
         marks.into_iter().for_each(|mark| self.show(mark.run, mark.written, mark.name, mark.at));
         begun.into_iter().for_each(|run| self.ask_history(run));
@@ -315,6 +369,7 @@ impl Machine {
         match awaited {
             Awaited::Created(run) => {
                 let clients = self.keep.creating.remove(&run).unwrap_or_default();
+                self.announce(run);
                 clients.into_iter().for_each(|conn| self.created(conn));
             }
             Awaited::Begun(run) => self.is_begun(run),
@@ -322,9 +377,12 @@ impl Machine {
                 self.finish(run, status, outcome, name, at);
             }
             Awaited::RunDeleted { conn, run } => self.run_deleted(conn, run),
-            Awaited::SessionDeleted { conn, session_id } => {
-                self.session_deleted(conn, &session_id);
+            Awaited::SessionDeleted { conn, owner, session_id } => {
+                self.session_deleted(conn, &owner, &session_id);
             }
+            Awaited::Revoked { conn } => self.deleted(conn),
+            Awaited::Hooked { id, .. } => self.hooked(id),
+            Awaited::HookSettled(id) => self.hook_settled(id),
         }
     }
 
@@ -336,9 +394,12 @@ impl Machine {
         for awaited in awaited {
             match awaited {
                 Awaited::Created(run) => refused.push(run),
-                Awaited::RunDeleted { conn, .. } | Awaited::SessionDeleted { conn, .. } => {
+                Awaited::RunDeleted { conn, .. }
+                | Awaited::SessionDeleted { conn, .. }
+                | Awaited::Revoked { conn } => {
                     self.refuse_waiting(conn, &Reject::StoreUnavailable);
                 }
+                Awaited::Hooked { run, id } if refused.contains(&run) => self.unhooked(id),
                 Awaited::Begun(run) | Awaited::Ended { run, .. } if refused.contains(&run) => {}
                 awaited => self.keep.next.awaited.push(awaited),
             }
@@ -353,6 +414,10 @@ impl Machine {
                 self.refuse_waiting(conn, &Reject::StoreUnavailable);
             }
         }
+        self.metrics.store_faults += 1;
+        if self.keep.fault().is_none() {
+            self.note(Note::StoreFails(fault.message.clone()));
+        }
         self.keep.health = Health::Failing(fault);
         self.wheel.insert(self.now.tick.after(STORE_RETRY_MS), Timer::Retry);
         self.cancel_working(Cause::Store);
@@ -362,19 +427,24 @@ impl Machine {
     /// The store lives off its reserve: runs may still say their last word, and nothing new begins
     /// until it has the reserve back.
     pub(super) fn store_is_short(&mut self, is_short: bool) {
+        self.keep.is_short = is_short;
         match (&self.keep.health, is_short) {
-            (Health::Well | Health::Trying(_), true) => {
-                let (kind, message) = (FaultKind::Full, SHORT.to_owned());
-                self.keep.health = Health::Short(Fault { kind, message });
-                self.wheel.insert(self.now.tick.after(STORE_RETRY_MS), Timer::Retry);
-                self.cancel_working(Cause::Store);
-            }
+            (Health::Well | Health::Trying(_), true) => self.run_short(),
             (Health::Short(_), false) => {
                 self.keep.health = Health::Well;
+                self.note(Note::StoreIsWell);
                 self.start_next();
             }
             _ => {}
         }
+    }
+
+    fn run_short(&mut self) {
+        let (kind, message) = (FaultKind::Full, SHORT.to_owned());
+        self.note(Note::StoreFails(message.clone()));
+        self.keep.health = Health::Short(Fault { kind, message });
+        self.wheel.insert(self.now.tick.after(STORE_RETRY_MS), Timer::Retry);
+        self.cancel_working(Cause::Store);
     }
 
     /// The store is tried again, with all that waits for it.

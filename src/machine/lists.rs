@@ -1,5 +1,6 @@
 //! Lists out of the store: runs, sessions, and what was said in one.
 use super::Machine;
+use super::access::Who;
 use super::admit::Admitted;
 use super::pages::to_json;
 use super::waiting::{Found, Halt};
@@ -33,20 +34,20 @@ impl Machine {
         if limit > LIST_MAX {
             return Err(Reject::Parameter { name: "limit", wants: LIMIT }.into());
         }
-        // The store does not know which of the working runs are about to stop.
+        // The store does not know which of the working runs wait for leave, or are about to stop.
         let stored_status = match status {
-            Some(Status::Stopping) => Some(Status::Running),
+            Some(Status::Stopping | Status::WaitingForApproval) => Some(Status::Running),
             status => status,
         };
         let session_id = asked.text("session_id")?.map(|id| Box::from(&*id));
         let after = asked.after()?;
         if let Some(id) = after
-            && self.run_by_id(id, found)?.is_none()
+            && self.run_by_id(&admitted.who, id, found)?.is_none()
         {
             // From the top, a client that pages would read everything again.
             return Err(Reject::Parameter { name: "after", wants: AFTER }.into());
         }
-        let owner = self.owner.clone();
+        let owner = admitted.who.owner.clone();
         let query = Query::Runs { owner, status: stored_status, session_id, after, limit };
         let Answer::Runs(page) = found.answer(query)? else {
             return Err(Reject::StoreUnreadable.into());
@@ -74,7 +75,7 @@ impl Machine {
         listed
     }
 
-    fn run_json(&self, run: &Listed) -> Value {
+    pub(super) fn run_json(&self, run: &Listed) -> Value {
         let mut page = json!({
             "object": "hermes.run",
             "run_id": run.id.to_string(),
@@ -103,7 +104,7 @@ impl Machine {
         let asked = Asked(admitted);
         let limit = asked.limit()?.unwrap_or(SESSIONS).min(LIST_MAX);
         let offset = asked.offset()?;
-        let query = Query::Sessions { owner: self.owner.clone(), limit, offset };
+        let query = Query::Sessions { owner: admitted.who.owner.clone(), limit, offset };
         let Answer::Sessions(page) = found.answer(query)? else {
             return Err(Reject::StoreUnreadable.into());
         };
@@ -118,17 +119,18 @@ impl Machine {
     }
 
     /// `GET /v1/sessions/{id}`.
-    pub(super) fn session(&self, name: &str, found: &Found) -> Result<Vec<u8>, Halt> {
-        let session = session_json(self.find_session(name, found)?);
+    pub(super) fn session(&self, who: &Who, name: &str, found: &Found) -> Result<Vec<u8>, Halt> {
+        let session = session_json(self.find_session(who, name, found)?);
         Ok(to_json(&json!({ "object": "hermes.session", "session": session })))
     }
 
     pub(super) fn find_session<'a>(
         &self,
+        who: &Who,
         name: &str,
         found: &'a Found,
     ) -> Result<&'a SessionListed, Halt> {
-        let query = Query::Session { owner: self.owner.clone(), id: name.into() };
+        let query = Query::Session { owner: who.owner.clone(), id: name.into() };
         match found.answer(query)? {
             Answer::Session(Some(session)) => Ok(session),
             _ => Err(Reject::SessionNotFound(name.to_owned()).into()),
@@ -147,7 +149,7 @@ impl Machine {
         // Who asks for no number wants to see how things stand.
         let latest = order.unwrap_or(limit.is_none());
         let limit = limit.unwrap_or(MESSAGES_MAX).min(MESSAGES_MAX);
-        let (owner, id) = (self.owner.clone(), Box::from(name));
+        let (owner, id) = (admitted.who.owner.clone(), Box::from(name));
         let Answer::Messages(Some(page)) =
             found.answer(Query::Messages { owner, id, limit, offset, latest })?
         else {
@@ -175,9 +177,14 @@ impl Machine {
 struct Asked<'a>(&'a Admitted);
 
 impl Asked<'_> {
-    /// A parameter; one that is empty counts as not given.
+    /// A parameter; one that is empty counts as not given. Of two it is not clear which is meant.
     fn text(&self, name: &'static str) -> Result<Option<Cow<'_, str>>, Reject> {
-        let value = query_value(self.0.query.as_deref(), name).filter(|value| !value.is_empty());
+        let query = self.0.query.as_deref();
+        let names = query.unwrap_or("").split('&').map(|pair| pair.split('=').next());
+        if names.filter(|it| *it == Some(name)).count() > 1 {
+            return Err(Reject::Parameter { name, wants: "given once" });
+        }
+        let value = query_value(query, name).filter(|value| !value.is_empty());
         let wants = "%-encoded UTF-8";
         let decoded = value.map(|value| decoded(value).ok_or(Reject::Parameter { name, wants }));
         decoded.transpose()

@@ -5,7 +5,6 @@
 //! log are offsets that only rise; they stay valid when old segments are dropped.
 //!
 //! What is pushed lies there unseen until it is shown: a durable store must have it first.
-use crate::limits::SEGMENT_BYTES_MAX;
 use crate::wire::{body, sse};
 use std::collections::VecDeque;
 
@@ -15,13 +14,15 @@ pub struct Log {
     older: VecDeque<Segment>,
     /// The segment being written. Empty only while the log is.
     last: Segment,
+    /// Room in the older segments.
+    older_room: usize,
     next_seq: u64,
     /// The place behind the last byte that readers may see.
     shown: u64,
     /// The event of the first frame they may not see yet.
     shown_seq: u64,
-    /// The bytes of the closing comment and the last chunk follow the last frame.
-    sealed: bool,
+    /// The place behind the last frame, once the closing comment and the last chunk follow it.
+    sealed_at: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -55,14 +56,18 @@ impl Log {
         Log { last, next_seq, shown_seq: next_seq, ..Log::default() }
     }
 
-    /// Appends the frame of event `next_seq`.
-    pub fn push(&mut self, frame: &[u8]) {
-        assert!(!self.sealed, "a frame after the last one");
-        let full = self.last.bytes.len() + frame.len() > SEGMENT_BYTES_MAX;
+    /// Appends the frame of event `next_seq`, to a new segment where it would make the last one
+    /// bigger than `segment_max` bytes.
+    pub fn push(&mut self, frame: &[u8], segment_max: usize) {
+        assert!(self.sealed_at.is_none(), "a frame after the last one");
+        let full = self.last.bytes.len() + frame.len() > segment_max;
         if full && !self.last.bytes.is_empty() {
             let start = self.last.end();
             let next = Segment { start, first_seq: self.next_seq, bytes: Vec::new() };
-            self.older.push_back(std::mem::replace(&mut self.last, next));
+            let mut last = std::mem::replace(&mut self.last, next);
+            last.bytes.shrink_to_fit();
+            self.older_room += last.bytes.capacity();
+            self.older.push_back(last);
         }
         body::chunk(&mut self.last.bytes, frame);
         self.next_seq += 1;
@@ -70,11 +75,11 @@ impl Log {
 
     /// Appends `comment` and the end of the body: no frame follows.
     pub fn seal(&mut self, comment: &[u8]) {
-        assert!(!self.sealed && self.next_seq > 0, "sealed before its last frame");
+        assert!(self.sealed_at.is_none() && self.next_seq > 0, "sealed before its last frame");
+        self.sealed_at = Some(self.last.end());
         body::chunk(&mut self.last.bytes, comment);
         self.last.bytes.extend_from_slice(body::LAST_CHUNK);
         self.last.bytes.shrink_to_fit();
-        self.sealed = true;
     }
 
     /// Lets readers see all that was pushed when `written` was asked.
@@ -128,6 +133,15 @@ impl Log {
         Some((&bytes[chunk.payload], at + chunk.end as u64))
     }
 
+    /// The place up to which whole frames lie in one piece from `at` on, and may be seen. It is `at`
+    /// exactly where none follows.
+    ///
+    /// `at` must be the place of a frame.
+    pub fn piece_end(&self, at: u64) -> u64 {
+        let end = at + self.slice(at).len() as u64;
+        end.min(self.sealed_at.unwrap_or(u64::MAX))
+    }
+
     /// What is left of the frame that `at` lies within, and the event of the frame after it.
     ///
     /// `at` must lie within `start..=end`.
@@ -168,12 +182,17 @@ impl Log {
 
     /// True once readers may see that nothing follows.
     pub fn is_over(&self) -> bool {
-        self.sealed && self.shown == self.last.end()
+        self.sealed_at.is_some() && self.shown == self.last.end()
     }
 
     /// Bytes of history in memory.
     pub fn len(&self) -> usize {
         (self.last.end() - self.start()) as usize
+    }
+
+    /// Bytes of memory it holds.
+    pub fn room(&self) -> usize {
+        self.older_room + self.last.bytes.capacity()
     }
 
     /// Where the log would begin if it kept about `bytes_max`. What has not been shown stays, and so
@@ -189,7 +208,8 @@ impl Log {
     /// Drops all segments before this place, the start of one.
     pub fn forget_before(&mut self, start: u64) {
         while self.older.front().is_some_and(|segment| segment.start < start) {
-            self.older.pop_front();
+            let gone = self.older.pop_front().expect("it was there a moment ago");
+            self.older_room -= gone.bytes.capacity();
         }
     }
 

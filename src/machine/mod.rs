@@ -5,39 +5,61 @@
 //! or until something happens. The same inputs give the same outputs.
 mod access;
 mod admit;
+mod approvals;
 mod conn;
 mod expiry;
+mod feed;
 mod fuzz;
+mod grants;
+mod hooks;
 mod http;
 mod keep;
+mod keyring;
+mod keys;
+mod ledger;
 mod lists;
 mod log;
+mod metrics;
+mod note;
+mod owners;
+#[cfg(feature = "page")]
+mod page;
 mod pages;
 mod route;
 mod run;
 mod runs;
+mod skip;
 mod steer;
 mod stream;
 mod submit;
+#[cfg(feature = "tokens")]
+mod tokens;
 mod waiting;
 pub mod wheel;
 
 pub use fuzz::fuzz;
+pub use metrics::Measures;
+pub use note::{Answered, HookFailed, Note, RunBegun, RunEnded};
 
+use crate::approval::Choice;
 use crate::budget::Budget;
-use crate::config::{About, Config, Retain};
+use crate::config::{About, Config, Key, Retain};
 use crate::event::{Cause, Event};
-use crate::id::{ConnId, RunKey};
-use crate::limits::{CONNS_MAX, INBOX_BYTES_MAX, LINGER_MS, STORE_EXIT_MS};
-use crate::record::{Answer, Batch, Fault, Pruned, Query, Recovered, Status};
+use crate::id::{ConnId, HookId, RunKey};
+use crate::limits::{INBOX_BYTES_MAX, LINGER_MS, STORE_EXIT_MS};
+use crate::record::{Answer, Batch, Delivered, Delivery, Fault, Pruned, Query, Recovered, Status};
 use crate::request::{Request, Steer};
 use crate::secrets::Secrets;
-use crate::slab::Slab;
+use crate::shares::Shares;
 use crate::time::{Now, Tick, Wall};
 use crate::wire::reply;
 use access::Access;
 use conn::{Conn, Phase};
+use grants::Grants;
+use hooks::Hooks;
 use keep::Keep;
+use ledger::{Ledger, Scale};
+use metrics::Metrics;
 use pages::Pages;
 use runs::Runs;
 use std::collections::VecDeque;
@@ -60,6 +82,8 @@ pub enum Input<'a> {
     /// The connection is gone.
     HungUp(ConnId),
     Event(Event),
+    /// From now on these keys open the server, one or more that `config::check_keys` finds well.
+    Keys(Vec<Key>),
     /// The server is asked to end: no new runs, a grace for those that work. Asked again, it ends
     /// that grace.
     Drain,
@@ -82,6 +106,13 @@ pub enum Input<'a> {
         answer: Result<Answer, Fault>,
     },
     Pruned(Result<Pruned, Fault>),
+    /// What has come of `Output::Deliver`.
+    Delivered {
+        id: HookId,
+        delivered: Delivered,
+    },
+    /// What `Output::Measure` has asked for.
+    Measured(ConnId, Box<Measures>),
 }
 
 /// Something to do.
@@ -109,6 +140,11 @@ pub enum Output {
         run: RunKey,
         steer: Arc<Steer>,
     },
+    /// Tell that thread's agent, which waits for it, what was decided.
+    Decide {
+        run: RunKey,
+        choice: Choice,
+    },
     /// Have the store take this; it is told by `Input::Stored` or `Input::Unstored`.
     Commit(Arc<Batch>),
     /// Have the store asked; it is told by `Input::Answered`.
@@ -121,6 +157,13 @@ pub enum Output {
         retain: Retain,
         now: Wall,
     },
+    /// Post this to its webhook; it is told by `Input::Delivered`. There are at most
+    /// `HOOKS_FLYING_MAX` at once, and one for each origin.
+    Deliver(Arc<Delivery>),
+    /// Gather what only the outside knows; it is told by `Input::Measured`.
+    Measure(ConnId),
+    /// For the log.
+    Note(Box<Note>),
     /// The drain is complete: every reader has been told.
     Exit,
 }
@@ -130,6 +173,8 @@ pub enum Output {
 pub enum Asker {
     Conn(ConnId),
     Run(RunKey),
+    /// The machine itself, for deliveries that wait.
+    Hooks,
 }
 
 /// The store as the machine begins with it.
@@ -149,9 +194,6 @@ impl Default for Shelf {
     }
 }
 
-/// The name of the one key there is.
-const OWNER: &str = "default";
-
 /// Where ids come from: 128 bits nobody can guess, each time others.
 pub type Ids = Box<dyn FnMut() -> u128 + Send>;
 
@@ -161,23 +203,33 @@ pub struct Machine {
     secrets: Secrets,
     pages: Pages,
     ids: Ids,
-    /// The name of the key whose runs these are.
-    owner: Arc<str>,
     now: Now,
     started: Tick,
     /// `now` as an HTTP date, and the second it was made in.
     date: String,
     date_second: u64,
-    conns: Slab<ConnId, Conn>,
+    conns: Scale<ConnId, Conn>,
+    shares: Shares,
+    ledger: Ledger,
     runs: Runs,
     keep: Keep,
+    /// Leave that is remembered.
+    grants: Grants,
+    hooks: Hooks,
     left: Left,
+    metrics: Metrics,
     wheel: Wheel<Timer>,
     outputs: VecDeque<Output>,
     /// Connections that have something unsent and are not blocked, each listed once.
     writable: VecDeque<ConnId>,
     /// Runs whose subscribers have not been looked at since the last event, each listed once.
     news: VecDeque<RunKey>,
+    /// Feeds that watch all runs of their key.
+    watchers: Vec<ConnId>,
+    /// Feeds that are to be told what runs have become.
+    told: Vec<ConnId>,
+    /// Readers that have more to look through than a turn has time for, each listed once.
+    skipping: Vec<ConnId>,
     /// Where frames are made.
     scratch: Vec<u8>,
     drain: Drain,
@@ -191,6 +243,8 @@ enum Timer {
     Retry,
     /// It is to be cleaned up.
     Prune,
+    /// A delivery is due.
+    Hooks,
     Drain,
 }
 
@@ -220,26 +274,36 @@ enum Drain {
 
 impl Machine {
     /// `shelf` is the store: what it is, and what it has from before.
-    pub fn new(config: Config, about: About, shelf: Shelf, ids: Ids, now: Now) -> Machine {
-        let access = Access::new(&config);
+    pub fn new(mut config: Config, about: About, shelf: Shelf, ids: Ids, now: Now) -> Machine {
+        let shares = Shares::of(config.memory, config.max_runs, config.max_body);
+        (config.max_runs, config.max_body) = (shares.runs_max, shares.body_max);
+        let access = Access::new(&config, now.tick);
+        let metrics = Metrics::new(&about, now.wall);
         let mut machine = Machine {
             pages: Pages::new(&config, about, &access, &shelf),
             access,
             secrets: config.known_secrets(),
             ids,
-            owner: OWNER.into(),
             now,
             started: now.tick,
             date: String::new(),
             date_second: u64::MAX,
-            conns: Slab::new(CONNS_MAX),
+            conns: Scale::new(shares.conns_max),
+            shares,
+            ledger: Ledger::default(),
             runs: Runs::new(),
             keep: Keep::new(&shelf),
+            hooks: Hooks::new(&config, shelf.is_durable),
+            grants: Grants::new(shelf.recovered.grants),
             left: Left::default(),
+            metrics,
             wheel: Wheel::new(now.tick),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
             news: VecDeque::new(),
+            watchers: Vec::new(),
+            told: Vec::new(),
+            skipping: Vec::new(),
             scratch: Vec::new(),
             drain: Drain::No,
             config,
@@ -248,22 +312,25 @@ impl Machine {
         shelf.recovered.unfinished.into_iter().for_each(|run| machine.take_over(run));
         machine.start_next();
         machine.prune();
+        machine.deliver();
         machine
     }
 
     /// Admits a connection, or returns `None` when there is no room for one.
     pub fn open(&mut self, now: Now) -> Option<ConnId> {
         self.set_now(now);
+        self.make_place();
         let idle = now.tick.after_duration(self.config.idle_timeout);
         let due = if self.is_draining() { now.tick.after(LINGER_MS) } else { idle };
         let id = self.conns.insert(Conn::new(due))?;
+        self.metrics.conns_opened += 1;
         self.arm_conn(id);
         Some(id)
     }
 
-    /// True when `open` would say no.
+    /// True when `open` would say no for want of places. Within a budget for memory it makes one.
     pub fn is_full(&self) -> bool {
-        self.conns.is_full()
+        self.conns.is_full() && self.shares.memory.is_none()
     }
 
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
@@ -275,13 +342,16 @@ impl Machine {
             Input::Writable(id) => self.unblocked(id),
             Input::Ended(id) => self.ended(id),
             Input::HungUp(id) => self.close(id),
-            Input::Event(event) => self.event(event),
+            Input::Event(event) => self.hear(event),
+            Input::Keys(keys) => self.change_keys(keys),
             Input::Drain => self.begin_drain(),
             Input::Stored { committed, synced } => self.stored(committed, synced),
             Input::Unstored { number, fault } => self.unstored(number, fault),
             Input::Short(is_short) => self.store_is_short(is_short),
             Input::Answered { asker, answer } => self.store_answered(asker, answer),
             Input::Pruned(pruned) => self.pruned(pruned),
+            Input::Delivered { id, delivered } => self.delivered(id, delivered),
+            Input::Measured(id, measures) => self.measured(id, &measures),
         }
     }
 
@@ -296,9 +366,12 @@ impl Machine {
                 Timer::Run(run) => self.run_due(run),
                 Timer::Retry => self.retry_store(),
                 Timer::Prune => self.prune(),
+                Timer::Hooks => self.hooks_due(),
                 Timer::Drain => self.drain_due(),
             }
         }
+        self.skip_all();
+        self.relieve();
         self.spread_news();
     }
 
@@ -320,9 +393,12 @@ impl Machine {
         None
     }
 
-    /// True while `poll_writable` has something to say.
+    /// True while `poll_writable` has something to say, now or after another turn.
     pub fn has_writable(&self) -> bool {
-        !self.writable.is_empty() || !self.news.is_empty()
+        !self.writable.is_empty()
+            || !self.news.is_empty()
+            || !self.skipping.is_empty()
+            || !self.told.is_empty()
     }
 
     /// What is due to this connection: what must go first, and what follows it.
@@ -362,24 +438,42 @@ impl Machine {
     pub fn check(&self) {
         for (id, conn) in self.conns.iter() {
             conn.check();
-            if let Phase::Stream(stream) = &conn.phase {
-                let run = self.runs.get(stream.run).expect("a subscriber of a forgotten run");
-                assert_eq!(run.subscribers.get(stream.index as usize), Some(&id));
-                let is_there = (run.log.start()..=run.log.end()).contains(&stream.at);
-                assert!(is_there || stream.behind.is_some(), "its next bytes are gone");
+            for cursor in conn.cursors() {
+                let run = self.runs.get(cursor.run).expect("a subscriber of a forgotten run");
+                assert_eq!(run.subscribers.get(cursor.index as usize), Some(&id));
+                let is_there = (run.log.start()..=run.log.end()).contains(&cursor.at);
+                assert!(is_there || cursor.behind.is_some(), "its next bytes are gone");
             }
-            let idle = self.unsent(id).iter().all(|bytes| bytes.is_empty());
+            match &conn.phase {
+                Phase::Stream(stream) => assert!(stream.cursor.at <= stream.clear_to),
+                Phase::Feed(feed) => feed.check(),
+                _ => {}
+            }
+            let idle = self.unsent(id).iter().all(|bytes| bytes.is_empty()) && !self.lags(conn);
             let awaited = conn.blocked || conn.listed || self.has_news(conn);
             assert!(idle || awaited, "{id:?} has bytes that nobody will send");
         }
         self.runs.check();
+        for (key, run) in self.runs.table.iter().filter(|(key, _)| !self.keep.is_creating(*key)) {
+            assert_eq!(run.announced, Some(run.status), "{key:?}: nobody was told");
+        }
+        self.grants.check();
+        self.check_ledger();
+    }
+
+    /// True if a reader has not looked at all that its run has said.
+    fn lags(&self, conn: &Conn) -> bool {
+        let Phase::Stream(stream) = &conn.phase else { return self.feed_lags(conn) };
+        let run = self.runs.get(stream.cursor.run).expect("a subscriber of a forgotten run");
+        match stream.cursor.behind {
+            Some(_) => !stream.is_asking,
+            None => stream.cursor.at < run.log.end() && !stream.is_skipping,
+        }
     }
 
     fn has_news(&self, conn: &Conn) -> bool {
-        match &conn.phase {
-            Phase::Stream(stream) => self.news.contains(&stream.run),
-            _ => false,
-        }
+        let is_new = conn.cursors().iter().any(|cursor| self.news.contains(&cursor.run));
+        is_new || self.has_changes(conn)
     }
 
     fn set_now(&mut self, now: Now) {
@@ -438,6 +532,7 @@ impl Machine {
             self.set_drain(Drain::Flush { until, until_max: grace.max(until) }, until);
             self.close_idle();
             self.close_unbegun();
+            self.wake_feeds();
         }
         let is_over = self.conns.is_empty() && !self.keep.is_busy();
         if matches!(self.drain, Drain::Flush { .. }) && is_over {
@@ -472,7 +567,11 @@ impl Machine {
     /// Readers of runs that will not begin any more have nothing to wait for here.
     fn close_unbegun(&mut self) {
         let unbegun = self.runs.table.iter().filter(|(_, run)| run.status == Status::Queued);
-        let readers: Vec<ConnId> = unbegun.flat_map(|(_, run)| run.subscribers.clone()).collect();
+        let is_stream = |id: &ConnId| {
+            self.conns.get(*id).is_some_and(|conn| matches!(conn.phase, Phase::Stream(_)))
+        };
+        let readers = unbegun.flat_map(|(_, run)| run.subscribers.iter().copied());
+        let readers: Vec<ConnId> = readers.filter(is_stream).collect();
         readers.into_iter().for_each(|id| self.close(id));
     }
 

@@ -1,11 +1,13 @@
 //! The answers that do not change, made once, and the one that counts.
 use super::access::Access;
+use super::approvals::Pending;
 use super::{Drain, Machine, Shelf};
-use crate::config::{About, Config, Toolset};
+use crate::config::{About, Config, Confinement, Toolset};
 use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
 use crate::wire;
+use crate::wire::redact::Redact;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,6 +24,7 @@ pub struct Pages {
     pub skills: Vec<u8>,
     pub model: String,
     pub provider: String,
+    pub confinement: Option<Confinement>,
 }
 
 impl Pages {
@@ -37,6 +40,7 @@ impl Pages {
             skills: to_json(&list("skills", &[])),
             model: about.model,
             provider: about.provider,
+            confinement: about.confinement,
         }
     }
 
@@ -69,16 +73,19 @@ struct StatusPage<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_steer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Value>,
 }
 
 impl Machine {
     /// `GET /v1/runs/{id}`.
-    pub(super) fn status_of(&mut self, key: RunKey) -> Vec<u8> {
+    pub(super) fn status_of(&mut self, key: RunKey, redact: Redact) -> Vec<u8> {
         let tick = self.now.tick;
         let run = self.runs.get_mut(key).expect("the caller just found it");
         run.touched = tick;
         let model = run.record.model.as_deref().unwrap_or(&self.pages.model);
         let outcome = run.outcome.as_deref();
+        let approval = run.shown_approval().filter(|_| !redact.hides_requests());
         to_json(&StatusPage {
             object: "hermes.run",
             run_id: run.id().to_string(),
@@ -92,6 +99,7 @@ impl Machine {
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()),
             pending_steer: outcome.and_then(|outcome| outcome.pending_steer.as_deref()),
+            approval: approval.map(Pending::to_json),
         })
     }
 
@@ -116,6 +124,7 @@ impl Machine {
                 "max_queued": self.config.max_queue,
             },
             "history_bytes": counts.history_bytes,
+            "memory": { "budget": self.shares.memory, "charged": self.charged() },
             "idempotency_keys": counts.idempotency_keys,
             "store": {
                 "kind": self.keep.name,
@@ -123,6 +132,7 @@ impl Machine {
                 "state": if fault.is_some() { "failing" } else { "ok" },
                 "error": fault.map(|fault| &fault.message),
             },
+            "terminal": self.pages.confinement,
         });
         page.to_string().into_bytes()
     }
@@ -140,8 +150,11 @@ fn index() -> Value {
 
 /// Name, method and path.
 const ENDPOINTS: &[(&str, &str, &str)] = &[
+    #[cfg(feature = "openapi")]
+    ("openapi", "GET", "/openapi.json"),
     ("health", "GET", "/health"),
     ("health_detailed", "GET", "/health/detailed"),
+    ("metrics", "GET", "/metrics"),
     ("capabilities", "GET", "/v1/capabilities"),
     ("models", "GET", "/v1/models"),
     ("toolsets", "GET", "/v1/toolsets"),
@@ -150,6 +163,7 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("run_list", "GET", "/v1/runs"),
     ("run_status", "GET", "/v1/runs/{run_id}"),
     ("run_events", "GET", "/v1/runs/{run_id}/events"),
+    ("events", "GET", "/v1/events"),
     ("run_delete", "DELETE", "/v1/runs/{run_id}"),
     ("sessions", "GET", "/v1/sessions"),
     ("session", "GET", "/v1/sessions/{session_id}"),
@@ -157,6 +171,11 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("session_delete", "DELETE", "/v1/sessions/{session_id}"),
     ("run_stop", "POST", "/v1/runs/{run_id}/stop"),
     ("run_steer", "POST", "/v1/runs/{run_id}/steer"),
+    ("run_token", "POST", "/v1/runs/{run_id}/token"),
+    ("run_approval", "POST", "/v1/runs/{run_id}/approval"),
+    ("approvals", "GET", "/v1/approvals"),
+    ("approval_grants", "GET", "/v1/approvals/grants"),
+    ("approval_grant_delete", "DELETE", "/v1/approvals/grants/{grant_id}"),
 ];
 
 fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) -> Value {
@@ -172,13 +191,16 @@ fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) 
             "run_status": true,
             "run_events_sse": true,
             "run_events_resume": true,
+            "many_runs_events": true,
             "run_stop": true,
             "run_steer": true,
-            "run_approval_response": false,
-            "approval_events": false,
+            "run_tokens": access.has_tokens(),
+            "run_approval_response": true,
+            "approval_events": true,
             "tool_progress_events": true,
             "reasoning_streaming": true,
             "session_resources": true,
+            "webhooks": config.webhooks.is_some() && cfg!(feature = "webhooks"),
             "runs_idempotency": {
                 "supported": true,
                 "durable": shelf.is_durable,
@@ -192,17 +214,19 @@ fn capabilities(config: &Config, about: &About, access: &Access, shelf: &Shelf) 
             "max_body_bytes": config.max_body,
             "max_working_runs": config.max_runs,
             "max_queued_runs": config.max_queue,
+            "approval_seconds": config.approval_timeout.as_secs(),
             "budget": wire::budget::to_json(&config.budget),
         },
         "terminal": about.confinement,
         "warnings": about.warnings,
-        "endpoints": endpoints(),
+        "endpoints": endpoints(access),
     })
 }
 
-fn endpoints() -> Value {
+fn endpoints(access: &Access) -> Value {
     let mut endpoints = serde_json::Map::new();
-    for (name, method, path) in ENDPOINTS {
+    let is_there = |name: &str| name != "run_token" || access.has_tokens();
+    for (name, method, path) in ENDPOINTS.iter().filter(|(name, ..)| is_there(name)) {
         endpoints.insert((*name).to_owned(), json!({ "method": method, "path": path }));
     }
     endpoints.into()

@@ -1,4 +1,5 @@
 //! One run as the server knows it: what it is, how it stands, and what it has said of late.
+use super::approvals::Pending;
 use super::log::{Log, Place};
 use crate::event::{Event, Kind};
 use crate::id::{ConnId, RunId};
@@ -21,6 +22,8 @@ pub struct Run {
     /// When the last event happened, shown or not: none that follows may be before it.
     pub said_at: Wall,
     pub log: Log,
+    /// How many events its agent has said.
+    pub heard: u64,
     /// The last event shown.
     pub last_event: Option<&'static str>,
     /// What came of it, exactly when the run is finished.
@@ -30,7 +33,13 @@ pub struct Run {
     pub has_ended: bool,
     /// What clients have said that the agent has not taken in yet, the oldest first.
     pub steers: VecDeque<Arc<Steer>>,
+    /// What its agent waits for. Its status says so as soon as the request may be shown.
+    pub approval: Option<Box<Pending>>,
     pub subscribers: Vec<ConnId>,
+    /// The status those who watch were last told of. None until the store has the run.
+    pub announced: Option<Status>,
+    /// The beginning of its input, on one line; empty where only a store has that.
+    pub preview: Box<str>,
     /// When somebody last read the run, asked about it, or made it.
     pub touched: Tick,
     /// When the run began to work.
@@ -43,6 +52,12 @@ pub struct Run {
     pub listed: bool,
     /// Bytes that a store in memory holds of it.
     pub stored_bytes: usize,
+    /// What `stored_bytes` may come to.
+    pub stored_max: usize,
+    /// What its request weighs, whoever holds it.
+    pub request_bytes: usize,
+    /// Bytes of an outcome that is on its way to the store.
+    pub ending_bytes: usize,
     /// The batch in which it last said something, and where in that batch.
     pub spoke_in: Spoken,
 }
@@ -71,19 +86,26 @@ impl Run {
             updated: record.created,
             said_at: record.created,
             record,
+            preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
             request,
             log: Log::default(),
+            heard: 0,
             last_event: None,
             outcome: None,
             has_ended: false,
             steers: VecDeque::new(),
+            approval: None,
             subscribers: Vec::new(),
+            announced: None,
             touched: now.tick,
             started: now.tick,
             wall: None,
             armed: Tick(u64::MAX),
             listed: false,
             stored_bytes: 0,
+            stored_max: 0,
+            request_bytes: 0,
+            ending_bytes: 0,
             spoke_in: Spoken::default(),
         }
     }
@@ -99,6 +121,7 @@ impl Run {
             last_event: stored.status.last_event(),
             outcome: stored.outcome,
             has_ended: true,
+            announced: Some(stored.status),
             ..Run::new(stored.record, None, now)
         }
     }
@@ -107,21 +130,31 @@ impl Run {
         self.record.id
     }
 
-    /// Takes in the next event, unseen as yet. Its frame is left in `scratch`.
-    pub fn take_in(&mut self, mut event: Event, scratch: &mut Vec<u8>) -> Taken {
+    /// Takes in the next event, unseen as yet, and numbers it. Its frame is left in `scratch`.
+    pub fn take_in(
+        &mut self,
+        mut event: Event,
+        scratch: &mut Vec<u8>,
+        segment_max: usize,
+    ) -> Taken {
         assert!(!self.has_ended, "a run spoke after its terminal event");
-        assert_eq!(event.seq, self.log.next_seq(), "a gap in seq");
+        event.seq = self.log.next_seq();
+        // Its agent and the machine each have their own clock.
+        event.at = event.at.max(self.said_at);
+        self.said_at = event.at;
         match &mut event.kind {
             Kind::Steered(_) => {
                 self.steers.pop_front().expect("a steer was taken in that nobody has sent");
             }
-            kind if kind.is_terminal() => kind.set_pending_steer(self.take_pending()),
+            kind if kind.is_terminal() => {
+                kind.set_pending_steer(self.take_pending());
+                self.end_approval();
+            }
             _ => {}
         }
         scratch.clear();
         sse::frame(scratch, self.id(), &event);
-        self.log.push(scratch);
-        self.said_at = self.said_at.max(event.at);
+        self.log.push(scratch, segment_max);
         let status = Status::after(&event.kind);
         if status.is_some() {
             self.log.seal(sse::CLOSED);
@@ -141,6 +174,23 @@ impl Run {
         self.log.show(written);
         self.last_event = Some(name);
         self.updated = self.updated.max(at);
+        if self.approval.as_ref().is_some_and(|pending| pending.seq < written.seq) {
+            self.status = Status::WaitingForApproval;
+        }
+    }
+
+    /// The request that clients know of and may decide on.
+    pub fn shown_approval(&self) -> Option<&Pending> {
+        self.approval.as_deref().filter(|_| self.status == Status::WaitingForApproval)
+    }
+
+    /// It waits for nobody's leave any more. Returns what it has waited for.
+    pub fn end_approval(&mut self) -> Option<Pending> {
+        let pending = self.approval.take()?;
+        if self.status == Status::WaitingForApproval {
+            self.status = Status::Running;
+        }
+        Some(*pending)
     }
 
     /// What is left to be taken in when nobody will, one text to a line.
@@ -157,11 +207,38 @@ impl Run {
         size_of::<Run>() + record + self.log.len() + said + self.stored_bytes
     }
 
+    /// Bytes it holds beside its record, in memory and on their way.
+    pub fn held(&self) -> usize {
+        let record = &self.record;
+        let texts = [&record.model, &record.instructions];
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let steers: usize = self.steers.iter().map(|steer| steer.text.len()).sum();
+        let outcome = self.outcome.as_ref().map_or(0, |outcome| outcome.len());
+        let approval = self.approval.as_ref().map_or(0, |pending| pending.held());
+        let subscribers = self.subscribers.capacity() * size_of::<ConnId>();
+        let said = self.log.room() + self.stored_bytes + outcome + self.ending_bytes + approval;
+        let webhook = record.webhook.as_ref().map_or(0, |it| size_of_val(&**it) + it.url.len());
+        record.session_id.len()
+            + self.preview.len()
+            + webhook
+            + texts
+            + steers
+            + self.request_bytes
+            + subscribers
+            + said
+    }
+
     pub fn check(&self) {
         assert_eq!(self.status.is_finished(), self.log.is_over());
         assert_eq!(self.status.is_finished(), self.outcome.is_some());
         assert!(!self.status.is_finished() || self.has_ended);
         assert!(self.steers.is_empty() || self.status.is_working() && !self.has_ended);
+        let is_asking = self.approval.is_some();
+        assert!(!is_asking || self.status.is_working() && !self.has_ended);
+        assert!(!is_asking || self.request.is_none() && self.status != Status::Stopping);
+        let is_shown =
+            self.approval.as_ref().is_some_and(|pending| pending.seq < self.log.shown_seq());
+        assert_eq!(self.status == Status::WaitingForApproval, is_shown);
         assert!(self.steers.len() <= STEERS_WAITING_MAX);
         assert!(self.status != Status::Queued || self.request.is_some());
         assert!(!self.status.is_finished() || self.request.is_none());

@@ -1,7 +1,10 @@
 //! All runs: made, queued, begun, stopped, ended, and in the end forgotten.
+use super::access::Who;
 use super::conn::Awaits;
 use super::keep::Awaited;
+use super::ledger::{Scale, request_weight};
 use super::log::Log;
+use super::owners::Owners;
 use super::pages::to_json;
 use super::run::Run;
 use super::submit::Asked;
@@ -9,28 +12,25 @@ use super::waiting::{Done, Found, Halt};
 use super::{Asker, Counts, Drain, Machine, Output};
 use crate::event::{Cancelled, Cause, Event, Failed, Interrupted, Kind, Runtime, Usage};
 use crate::id::{ConnId, RunId, RunKey};
-use crate::limits::{DRAIN_LAST_WORD_MS, HISTORY_LOAD_BYTES_MAX};
+use crate::limits::DRAIN_LAST_WORD_MS;
 use crate::record::{
     History, Idempotency, Lineage, Outcome, Query, Record, Status, Unfinished, Write,
 };
-use crate::slab::Slab;
 use crate::time::Wall;
 use crate::wire::Reject;
+use crate::wire::redact::Redact;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const RUNS_MAX: usize = u32::MAX as usize;
 
 pub struct Runs {
-    pub(super) table: Slab<RunKey, Run>,
+    pub(super) table: Scale<RunKey, Run>,
     // Ordered, so that the same inputs give the same outputs on every machine.
     pub(super) by_id: BTreeMap<RunId, RunKey>,
-    pub(super) by_idempotency_key: BTreeMap<Box<str>, RunKey>,
+    pub(super) owners: Owners,
     /// Runs that wait for a thread, the next one first.
     pub(super) queue: VecDeque<RunKey>,
-    /// Unfinished runs of sessions in which there is more than one, in the order they were asked
-    /// for: the first of them is in the queue or works, the others wait for it.
-    lines: BTreeMap<Box<str>, VecDeque<RunKey>>,
     /// Runs that have begun and have no thread yet.
     starting: BTreeMap<RunKey, Starting>,
     /// Runs that have not begun.
@@ -53,11 +53,10 @@ struct Starting {
 impl Runs {
     pub fn new() -> Runs {
         Runs {
-            table: Slab::new(RUNS_MAX),
+            table: Scale::new(RUNS_MAX),
             by_id: BTreeMap::new(),
-            by_idempotency_key: BTreeMap::new(),
+            owners: Owners::default(),
             queue: VecDeque::new(),
-            lines: BTreeMap::new(),
             starting: BTreeMap::new(),
             waiting: 0,
             working: 0,
@@ -78,13 +77,12 @@ impl Runs {
     pub fn insert(&mut self, run: Run) -> RunKey {
         let id = run.id();
         // A finished run comes back for somebody who names it; its key may be another's by now.
-        let idempotency = run.record.idempotency.as_ref().filter(|_| !run.has_ended);
-        let idempotency_key = idempotency.map(|known| known.key.clone());
+        let record = (!run.has_ended).then(|| run.record.clone());
         let key = self.table.insert(run).expect("memory ends long before run keys do");
         let taken = self.by_id.insert(id, key);
         assert!(taken.is_none(), "the source of ids repeats itself");
-        if let Some(idempotency_key) = idempotency_key {
-            self.by_idempotency_key.insert(idempotency_key, key);
+        if let Some(record) = record {
+            self.owners.note(&record, key);
         }
         key
     }
@@ -93,11 +91,7 @@ impl Runs {
     pub fn remove(&mut self, key: RunKey) -> Option<Run> {
         let run = self.table.remove(key)?;
         self.by_id.remove(&run.id());
-        if let Some(known) = &run.record.idempotency
-            && self.by_idempotency_key.get(&known.key) == Some(&key)
-        {
-            self.by_idempotency_key.remove(&known.key);
-        }
+        self.owners.forget(&run.record, key);
         Some(run)
     }
 
@@ -114,20 +108,26 @@ impl Runs {
         self.subscribers -= 1;
     }
 
+    /// True if this run is `owner`'s.
+    pub fn is_of(&self, key: RunKey, owner: &str) -> bool {
+        self.table.get(key).is_some_and(|run| *run.record.owner == *owner)
+    }
+
     /// True if a run asked for now could not begin at once.
-    pub fn must_wait(&self, session_id: &str, working_max: usize) -> bool {
-        self.working >= working_max || self.is_in_use(session_id)
+    pub fn must_wait(&self, owner: &str, session_id: &str, working_max: usize) -> bool {
+        self.working >= working_max || self.is_in_use(owner, session_id)
     }
 
     /// True while a session has an unfinished run.
-    pub fn is_in_use(&self, session_id: &str) -> bool {
-        self.lines.contains_key(session_id) || self.own_session(session_id).is_some()
+    pub fn is_in_use(&self, owner: &str, session_id: &str) -> bool {
+        self.owners.line(owner, session_id).is_some()
+            || self.own_session(owner, session_id).is_some()
     }
 
     /// The unfinished run that is this session by itself.
-    fn own_session(&self, session_id: &str) -> Option<RunKey> {
+    fn own_session(&self, owner: &str, session_id: &str) -> Option<RunKey> {
         let key = self.by_id.get(&RunId::parse(session_id)?)?;
-        let run = self.table.get(*key)?;
+        let run = self.table.get(*key).filter(|run| *run.record.owner == *owner)?;
         (run.record.is_own_session() && !run.status.is_finished()).then_some(*key)
     }
 
@@ -137,25 +137,8 @@ impl Runs {
         if record.is_own_session() {
             return false;
         }
-        let first = self.own_session(&record.session_id);
-        let line = self.lines.entry(record.session_id.clone()).or_default();
-        if line.is_empty() {
-            line.extend(first);
-        }
-        line.push_back(key);
-        line.len() > 1
-    }
-
-    /// Takes a run out of its session's line. Returns the one whose turn it is thereby.
-    fn leave_line(&mut self, key: RunKey, session_id: &str) -> Option<RunKey> {
-        let line = self.lines.get_mut(session_id)?;
-        let was_first = line.front() == Some(&key);
-        line.retain(|waiting| *waiting != key);
-        let next = line.front().copied();
-        if next.is_none() {
-            self.lines.remove(session_id);
-        }
-        next.filter(|_| was_first)
+        let first = self.own_session(&record.owner, &record.session_id);
+        self.owners.join_line(key, record, first)
     }
 
     /// Takes a run off the queue; at once if it is the next one, as each is when a drain begins.
@@ -167,7 +150,7 @@ impl Runs {
     }
 
     /// A run that has begun to be one no more: takes it out of all that leads to a thread.
-    fn leave(&mut self, key: RunKey, was: Status, session_id: &str) {
+    fn leave(&mut self, key: RunKey, was: Status, record: &Record) {
         match was {
             Status::Queued => {
                 self.waiting -= 1;
@@ -176,7 +159,7 @@ impl Runs {
             _ => self.working -= 1,
         }
         self.starting.remove(&key);
-        if let Some(next) = self.leave_line(key, session_id) {
+        if let Some(next) = self.owners.leave(key, record) {
             self.queue.push_back(next);
         }
     }
@@ -199,7 +182,7 @@ impl Runs {
             working: self.working,
             finished: self.table.len() - self.unfinished(),
             history_bytes: self.finished_bytes,
-            idempotency_keys: self.by_idempotency_key.len(),
+            idempotency_keys: self.owners.idempotency_keys(),
         }
     }
 
@@ -209,6 +192,8 @@ impl Runs {
         assert_eq!(self.waiting, count(|status| status == Status::Queued));
         assert_eq!(self.working, count(Status::is_working));
         assert_eq!(self.by_id.len(), self.table.len());
+        let records = self.table.iter().filter(|(_, run)| !run.status.is_finished());
+        self.owners.check(records.map(|(_, run)| &*run.record.owner));
         let subscribers: usize = self.table.iter().map(|(_, run)| run.subscribers.len()).sum();
         assert_eq!(self.subscribers, subscribers);
         let finished = self.table.iter().filter(|(_, run)| run.status.is_finished());
@@ -223,14 +208,14 @@ impl Runs {
     /// No run is waited for in vain, and of no session do two runs work.
     fn check_order(&self) {
         let status = |key: &RunKey| self.table.get(*key).map(|run| run.status);
-        for (session_id, line) in &self.lines {
-            assert!(!line.is_empty(), "{session_id} has a line of nobody");
+        for line in self.owners.lines() {
+            assert!(!line.is_empty(), "a session has a line of nobody");
             let behind = line.iter().skip(1);
             assert!(behind.clone().all(|key| status(key) == Some(Status::Queued)));
             assert!(behind.clone().all(|key| !self.queue.contains(key)));
         }
         for (key, run) in self.table.iter().filter(|(_, run)| run.status == Status::Queued) {
-            let line = self.lines.get(&run.record.session_id);
+            let line = self.owners.line(&run.record.owner, &run.record.session_id);
             let is_behind = line.is_some_and(|line| line.iter().skip(1).any(|k| *k == key));
             assert!(is_behind || run.has_ended || self.queue.contains(&key), "forgotten in line");
         }
@@ -242,22 +227,30 @@ impl Runs {
 }
 
 impl Machine {
-    pub(super) fn create(&mut self, asked: Asked, idempotency: Option<Idempotency>) -> RunKey {
-        let Asked { request, lineage } = asked;
+    pub(super) fn create(
+        &mut self,
+        who: &Who,
+        asked: Asked,
+        idempotency: Option<Idempotency>,
+    ) -> RunKey {
+        let Asked { request, lineage, webhook } = asked;
         let record = Arc::new(Record {
             no: self.keep.next_no(),
             id: request.run_id,
-            owner: self.owner.clone(),
+            owner: who.owner.clone(),
             session_id: request.session_id.as_str().into(),
             model: request.model.as_deref().map(Box::from),
             instructions: request.instructions.as_deref().map(Box::from),
             lineage,
             created: self.now.wall,
             idempotency,
+            webhook,
         });
         let request = Arc::new(request);
         let mut run = Run::new(record.clone(), Some(request.clone()), self.now);
+        run.request_bytes = request_weight(&request);
         run.stored_bytes = if self.keep.is_durable { 0 } else { request.len() };
+        run.stored_max = run.stored_bytes + self.shares.said;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
         let is_behind = self.runs.join_line(key, &record);
@@ -278,6 +271,7 @@ impl Machine {
         let Unfinished { record, request, updated, next_seq } = unfinished;
         let has_begun = request.is_none();
         let mut run = Run::new(record.clone(), request, self.now);
+        run.request_bytes = run.request.as_deref().map_or(0, request_weight);
         run.log = Log::resumed(next_seq);
         run.updated = updated.max(record.created);
         run.said_at = run.updated;
@@ -289,6 +283,7 @@ impl Machine {
         } else if !self.runs.join_line(key, &record) {
             self.runs.queue.push_back(key);
         }
+        self.announce(key);
     }
 
     fn has_room(&self) -> bool {
@@ -319,13 +314,14 @@ impl Machine {
         self.runs.waiting -= 1;
         self.runs.working += 1;
         self.runs.starting.insert(key, Starting { awaits_store: true, awaits_history });
+        self.announce(key);
     }
 
     /// The store knows that the run has begun, and so what it goes on with.
     pub(super) fn ask_history(&mut self, key: RunKey) {
         let awaits = self.runs.starting.get(&key).is_some_and(|it| it.awaits_history);
         if let Some(run) = self.runs.get(key).filter(|_| awaits) {
-            let query = Query::History { no: run.record.no, bytes_max: HISTORY_LOAD_BYTES_MAX };
+            let query = Query::History { no: run.record.no, bytes_max: self.shares.history_load };
             self.ask(Asker::Run(key), query);
         }
     }
@@ -337,6 +333,7 @@ impl Machine {
         let request = run.request.as_mut().expect("a starting run knows what it is asked");
         let request = Arc::make_mut(request);
         (request.history, request.omitted) = (history.messages, history.omitted);
+        run.request_bytes = request_weight(request);
         self.launch(key);
     }
 
@@ -368,7 +365,9 @@ impl Machine {
         let request = run.request.take().expect("a starting run knows what it is asked");
         let budget = request.budget.within(&self.config.budget);
         (run.started, run.touched, run.wall) = (self.now.tick, self.now.tick, budget.wall);
+        self.run_begins(key, &request);
         self.outputs.push_back(Output::Start { run: key, request, budget });
+        let run = self.runs.get(key).expect("it was there a moment ago");
         let steers = run.steers.iter().cloned();
         self.outputs.extend(steers.map(|steer| Output::Steer { run: key, steer }));
         self.arm_run(key);
@@ -378,7 +377,7 @@ impl Machine {
     pub(super) fn stop(&mut self, key: RunKey) -> Vec<u8> {
         let run = self.runs.get(key).expect("the caller just found it");
         if run.status.is_finished() {
-            return self.status_of(key);
+            return self.status_of(key, Redact::NOTHING);
         }
         let name = run.id().to_string();
         self.cancel(key, Cause::Stop);
@@ -392,6 +391,7 @@ impl Machine {
         if run.has_ended {
             return;
         }
+        run.end_approval();
         match run.status {
             Status::Running if !self.runs.starting.contains_key(&key) => {
                 run.status = Status::Stopping;
@@ -401,6 +401,7 @@ impl Machine {
             Status::Queued | Status::Running => self.conclude(key, unstarted(cause)),
             _ => {}
         }
+        self.announce(key);
     }
 
     pub(super) fn cancel_working(&mut self, cause: Cause) {
@@ -409,7 +410,20 @@ impl Machine {
         }
     }
 
-    /// Takes in an event. One that comes after a run was ended by force finds it closed.
+    /// Hears an agent. What comes after its run was ended by force finds it closed.
+    pub(super) fn hear(&mut self, event: Event) {
+        let Some(run) = self.runs.table.get_mut(event.run) else { return };
+        if !run.has_ended {
+            assert_eq!(event.seq, run.heard, "a gap in what the agent has said");
+            run.heard += 1;
+            match event.kind {
+                Kind::ApprovalRequest(_) => self.asked_for_leave(event),
+                _ => self.event(event),
+            }
+        }
+    }
+
+    /// Takes in an event of a run that has not ended.
     pub(super) fn event(&mut self, mut event: Event) {
         let key = event.run;
         // Who answered, where the agent has not said: whoever was announced.
@@ -418,23 +432,24 @@ impl Machine {
         {
             ending.runtime = self.pages.runtime();
         }
-        let Some(run) = self.runs.table.get_mut(key) else { return };
-        if run.has_ended {
-            return;
-        }
-        let taken = run.take_in(event, &mut self.scratch);
+        self.take_note(&event);
+        let run = self.runs.table.get_mut(key).expect("the caller just found it");
+        let taken = run.take_in(event, &mut self.scratch, self.shares.segment);
+        self.metrics.event_bytes += self.scratch.len() as u64;
         if run.has_ended {
             self.runs.starting.remove(&key);
         }
         self.keep_said(key, taken);
+        self.announce(key);
     }
 
     /// Ends a run that has no thread to speak for it, or one that no longer answers.
     fn conclude(&mut self, key: RunKey, kind: Kind) {
         let Some(run) = self.runs.get(key) else { return };
-        let at = run.said_at.max(self.now.wall);
-        let seq = run.log.next_seq();
-        self.event(Event { run: key, seq, at, kind });
+        if !run.has_ended {
+            let at = run.said_at.max(self.now.wall);
+            self.event(Event { run: key, seq: run.heard, at, kind });
+        }
     }
 
     /// The run's terminal event may be shown.
@@ -451,13 +466,18 @@ impl Machine {
         let was = std::mem::replace(&mut run.status, status);
         run.outcome = Some(outcome);
         run.request = None;
+        run.ending_bytes = 0;
+        // A store in memory keeps a history that a client gave, for runs that go on from it.
+        if self.keep.is_durable || run.record.lineage != Lineage::Given {
+            run.request_bytes = 0;
+        }
         run.touched = tick;
         let written = run.log.written();
-        let session_id = run.record.session_id.clone();
+        let record = run.record.clone();
         self.show(key, written, name, at);
         let bytes = self.runs.get(key).expect("it was there a moment ago").bytes();
         self.runs.note_finished(key, bytes);
-        self.runs.leave(key, was, &session_id);
+        self.runs.leave(key, was, &record);
         self.arm_run(key);
         self.forget_for_room();
     }
@@ -466,7 +486,7 @@ impl Machine {
     pub(super) fn drop_uncreated(&mut self, key: RunKey) {
         let Some(run) = self.runs.remove(key) else { return };
         assert!(run.subscribers.is_empty(), "somebody reads a run that was never promised");
-        self.runs.leave(key, run.status, &run.record.session_id);
+        self.runs.leave(key, run.status, &run.record);
     }
 
     pub(super) fn interrupt_queued(&mut self) {
@@ -516,6 +536,7 @@ impl Machine {
     }
 
     pub(super) fn run_deleted(&mut self, conn: ConnId, run: RunKey) {
+        self.recall_hooks_of(run);
         self.forget_deleted(run);
         self.deleted(conn);
     }
@@ -524,30 +545,41 @@ impl Machine {
     pub(super) fn delete_session(
         &mut self,
         conn: ConnId,
+        who: &Who,
         name: &str,
         found: &Found,
     ) -> Result<Done, Halt> {
-        self.find_session(name, found)?;
-        if self.runs.is_in_use(name) {
+        self.find_session(who, name, found)?;
+        if self.runs.is_in_use(&who.owner, name) {
             return Err(Reject::SessionInUse.into());
         }
         if self.keep.fault().is_some() {
             return Err(Reject::StoreUnavailable.into());
         }
-        let (owner, session_id): (_, Box<str>) = (self.owner.clone(), name.into());
+        let (owner, session_id): (_, Box<str>) = (who.owner.clone(), name.into());
         self.keep.write(
-            Write::DeleteSession { owner, id: session_id.clone() },
-            Some(Awaited::SessionDeleted { conn, session_id }),
+            Write::DeleteSession { owner: owner.clone(), id: session_id.clone() },
+            Some(Awaited::SessionDeleted { conn, owner, session_id }),
         );
         Ok(Done::Awaits(Awaits::Deletion))
     }
 
-    pub(super) fn session_deleted(&mut self, conn: ConnId, session_id: &str) {
+    pub(super) fn session_deleted(&mut self, conn: ConnId, owner: &str, session_id: &str) {
         self.left.note_deletions();
-        let of_session = |run: &Run| *run.record.session_id == *session_id;
+        self.grants.forget_session(owner, session_id);
+        let of_session =
+            |run: &Run| *run.record.session_id == *session_id && *run.record.owner == *owner;
         let runs = self.runs.table.iter().filter(|(_, run)| of_session(run));
         let runs: Vec<RunKey> = runs.map(|(key, _)| key).collect();
-        runs.into_iter().for_each(|run| self.forget_deleted(run));
+        for run in runs {
+            self.recall_hooks_of(run);
+            self.forget_deleted(run);
+        }
+        self.recall_all_hooks();
+        // A durable store may have had more of them.
+        if self.keep.is_durable {
+            self.announce_unknown(Some(owner));
+        }
         self.deleted(conn);
     }
 }

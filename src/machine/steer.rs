@@ -18,15 +18,19 @@ const RETRY_AFTER_S: u64 = 5;
 impl Machine {
     /// The answer, once the agent is about to be told.
     pub(super) fn steer(&mut self, key: RunKey, body: &[u8]) -> Result<Vec<u8>, Reject> {
+        self.check_all_memory(body.len())?;
         let steer = steer::parse(body)?;
         let run = self.runs.get_mut(key).expect("the caller just found it");
-        if run.status != Status::Running || run.has_ended {
+        // Who is asked for leave is right there, and may have more to say than yes or no.
+        let takes = matches!(run.status, Status::Running | Status::WaitingForApproval);
+        if !takes || run.has_ended {
             return Err(Reject::RunNotAcceptingSteer);
         }
         if run.steers.len() >= STEERS_WAITING_MAX {
             return Err(Reject::TooManySteers { retry_after_s: RETRY_AFTER_S });
         }
         // Masked once, here: what reaches the agent, the events and the status is the same.
+        let interrupts = steer.interrupt;
         let steer = Arc::new(Steer { text: self.secrets.mask(&steer.text), ..steer });
         run.steers.push_back(steer.clone());
         run.touched = self.now.tick;
@@ -34,6 +38,9 @@ impl Machine {
         // A run that has begun and has no agent yet is given it together with its agent.
         if !self.runs.is_starting(key) {
             self.outputs.push_back(Output::Steer { run: key, steer });
+        }
+        if interrupts {
+            self.interrupt(key);
         }
         let object = "hermes.run.steer";
         Ok(to_json(&serde_json::json!({ "object": object, "run_id": name, "accepted": true })))

@@ -1,9 +1,11 @@
 //! `POST /v1/runs`: from a body to a run, or to the run it repeats.
 use super::Machine;
+use super::access::Who;
 use super::admit::Admitted;
 use super::conn::Awaits;
 use super::pages::to_json;
 use super::waiting::{Done, Found, Halt};
+use crate::config::Webhook;
 use crate::id::{ConnId, RunId, RunKey};
 use crate::limits::IDEMPOTENCY_TTL_MS;
 use crate::record::{Idempotency, Lineage, Query, Record};
@@ -37,8 +39,11 @@ impl Machine {
             let retry_after_s = self.config.drain.as_secs() + RETRY_AFTER_S;
             return Err(Reject::Draining { retry_after_s }.into());
         }
+        self.check_memory(body.len())?;
+        let who = &admitted.who;
         let submission = submit::parse(body)?;
         let session = session_header(admitted)?;
+        self.check_webhook(submission.webhook.as_ref())?;
         let idempotency = idempotency(admitted, body)?;
         if let Some(name) = &submission.provider
             && *name != self.pages.provider
@@ -46,22 +51,28 @@ impl Machine {
             return Err(Reject::UnknownProvider(name.clone()).into());
         }
         if let Some(idempotency) = &idempotency
-            && let Some(run) = self.repeated(idempotency, found)?
+            && let Some(run) = self.repeated(who, idempotency, found)?
         {
             return Ok(Done::Awaits(Awaits::Creation { run, replayed: true }));
         }
         // After the replay: what a first try built on may be gone by the time of the second.
-        let asked = self.resolve(submission, session, found)?;
-        self.check_room(&asked.request.session_id)?;
-        let run = self.create(asked, idempotency);
+        let asked = self.resolve(who, submission, session, found)?;
+        self.check_room(who, &asked.request.session_id)?;
+        let run = self.create(who, asked, idempotency);
         Ok(Done::Awaits(Awaits::Creation { run, replayed: false }))
     }
 
-    fn check_room(&self, session_id: &str) -> Result<(), Reject> {
+    fn check_room(&self, who: &Who, session_id: &str) -> Result<(), Reject> {
         if self.keep.fault().is_some() {
             return Err(Reject::StoreUnavailable);
         }
-        let must_wait = self.runs.must_wait(session_id, self.config.max_runs);
+        if let Some(max) = self.access.keys.runs_max(who)
+            && self.runs.owners.unfinished(&who.owner) >= max as usize
+        {
+            let (key, retry_after_s) = (who.owner.to_string(), RETRY_AFTER_S);
+            return Err(Reject::KeyRuns { key, max, retry_after_s });
+        }
+        let must_wait = self.runs.must_wait(&who.owner, session_id, self.config.max_runs);
         if must_wait && self.runs.waiting >= self.config.max_queue {
             return Err(Reject::TooManyRuns { retry_after_s: RETRY_AFTER_S });
         }
@@ -98,12 +109,13 @@ impl Machine {
     /// that is in the store comes when the run begins.
     fn resolve(
         &mut self,
+        who: &Who,
         asked: Submission,
         session: Option<&str>,
         found: &Found,
     ) -> Result<Asked, Halt> {
         let previous = match (&asked.previous_response_id, &asked.history) {
-            (Some(name), None) => Some(self.previous(name, found)?),
+            (Some(name), None) => Some(self.previous(who, name, found)?),
             _ => None,
         };
         let run_id = RunId((self.ids)());
@@ -131,20 +143,27 @@ impl Machine {
             model_options: asked.model_options,
             budget: asked.budget,
         };
-        Ok(Asked { request, lineage })
+        let webhook = asked.webhook.map(Box::new);
+        Ok(Asked { request, lineage, webhook })
     }
 
     /// The run of that name, or of that response id.
-    fn previous(&mut self, name: &str, found: &Found) -> Result<Arc<Record>, Halt> {
-        let run = RunId::parse(name).map(|id| self.run_by_id(id, found)).transpose()?.flatten();
+    fn previous(&mut self, who: &Who, name: &str, found: &Found) -> Result<Arc<Record>, Halt> {
+        let run = RunId::parse(name).map(|id| self.run_by_id(who, id, found));
+        let run = run.transpose()?.flatten();
         let run = run.and_then(|key| self.runs.get(key));
         let unknown = || Reject::PreviousResponseNotFound(name.to_owned());
         Ok(run.ok_or_else(unknown)?.record.clone())
     }
 
     /// The run that was asked for by the same request before.
-    fn repeated(&mut self, asked: &Idempotency, found: &Found) -> Result<Option<RunKey>, Halt> {
-        let Some(run) = self.run_by_key(&asked.key, found)? else { return Ok(None) };
+    fn repeated(
+        &mut self,
+        who: &Who,
+        asked: &Idempotency,
+        found: &Found,
+    ) -> Result<Option<RunKey>, Halt> {
+        let Some(run) = self.run_by_key(who, &asked.key, found)? else { return Ok(None) };
         let record = &self.runs.get(run).expect("it was just found").record;
         let known = record.idempotency.as_ref();
         if known.is_none_or(|known| known.fingerprint != asked.fingerprint) {
@@ -154,9 +173,9 @@ impl Machine {
     }
 
     /// The run that was asked for under this key.
-    fn run_by_key(&mut self, key: &str, found: &Found) -> Result<Option<RunKey>, Halt> {
-        if let Some(run) = self.runs.by_idempotency_key.get(key) {
-            return Ok(Some(*run));
+    fn run_by_key(&mut self, who: &Who, key: &str, found: &Found) -> Result<Option<RunKey>, Halt> {
+        if let Some(run) = self.runs.owners.by_idempotency_key(&who.owner, key) {
+            return Ok(Some(run));
         }
         if !self.keep.is_durable {
             return Ok(None);
@@ -164,7 +183,7 @@ impl Machine {
         let since = Wall(self.now.wall.0.saturating_sub(IDEMPOTENCY_TTL_MS * 1_000));
         // Two tries of one request must ask the same: the second may come in another microsecond.
         let since = Wall(since.seconds() / 3600 * 3_600_000_000);
-        let query = Query::Idempotent { owner: self.owner.clone(), key: key.into(), since };
+        let query = Query::Idempotent { owner: who.owner.clone(), key: key.into(), since };
         Ok(found.finished_run(query)?.map(|stored| self.revive(stored)))
     }
 }
@@ -173,6 +192,7 @@ impl Machine {
 pub struct Asked {
     pub request: Request,
     pub lineage: Lineage,
+    pub webhook: Option<Box<Webhook>>,
 }
 
 /// The session a header names: its id before its key. `None` when there is no such header.

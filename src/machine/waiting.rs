@@ -2,6 +2,7 @@
 //!
 //! What is not in memory is asked for, and once it is there the request is carried out anew from
 //! its beginning, with all that was found: so that no answer rests on what was true before a wait.
+use super::access::Who;
 use super::admit::Admitted;
 use super::conn::{Awaits, Phase, Waiting};
 use super::pages::to_json;
@@ -14,6 +15,7 @@ use crate::time::Tick;
 use crate::wire::Reject;
 use serde_json::json;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Why a request is not answered at once.
 #[derive(Debug)]
@@ -59,6 +61,11 @@ impl Found {
         }
     }
 
+    /// Bytes it holds, about: an answer is a page of a list at most, or what came of a run.
+    pub fn held(&self) -> usize {
+        self.0.len() * ANSWER_BYTES
+    }
+
     /// Drops what may not be true any more.
     fn refresh(&mut self, left: &Left) {
         self.0.retain(|(query, _, since)| !left.concerns(query, *since));
@@ -66,6 +73,8 @@ impl Found {
     }
 }
 
+/// What an answer is charged with.
+const ANSWER_BYTES: usize = 2 * 1024;
 /// Departures that are remembered at once; questions that have seen more of them are asked again.
 const LEFT_MAX: usize = 1_024;
 
@@ -77,8 +86,14 @@ pub struct Left {
     asking: usize,
     /// How many had left before the first of `runs`.
     forgotten: u64,
-    /// Each with its Idempotency-Key.
-    runs: VecDeque<(RunId, Option<Box<str>>)>,
+    runs: VecDeque<Gone>,
+}
+
+#[derive(Debug)]
+struct Gone {
+    id: RunId,
+    owner: Arc<str>,
+    idempotency_key: Option<Box<str>>,
 }
 
 impl Left {
@@ -95,7 +110,11 @@ impl Left {
             self.forgotten += 1;
         }
         let idempotency = run.record.idempotency.as_ref();
-        self.runs.push_back((run.id(), idempotency.map(|known| known.key.clone())));
+        self.runs.push_back(Gone {
+            id: run.id(),
+            owner: run.record.owner.clone(),
+            idempotency_key: idempotency.map(|known| known.key.clone()),
+        });
     }
 
     /// The store has deleted runs that may not have been in memory: whatever it was asked before
@@ -117,9 +136,11 @@ impl Left {
 
     /// True if an answer to `query` may tell of a run that has left since `since` had.
     fn concerns(&self, query: &Query, since: u64) -> bool {
-        let of = |(id, key): &(RunId, Option<Box<str>>)| match query {
-            Query::Run { id: asked, .. } => id == asked,
-            Query::Idempotent { key: asked, .. } => key.as_ref() == Some(asked),
+        let of = |gone: &Gone| match query {
+            Query::Run { id, .. } => gone.id == *id,
+            Query::Idempotent { owner, key, .. } => {
+                gone.idempotency_key.as_ref() == Some(key) && gone.owner == *owner
+            }
             _ => false,
         };
         match since.checked_sub(self.forgotten) {
@@ -139,6 +160,10 @@ impl Machine {
             Ok(Done::Awaits(awaits)) => self.wait_for(id, admitted, awaits),
             Err(Halt::Refused(reject)) => self.refuse(id, admitted.manner, &reject),
             Err(Halt::Asks(query)) => {
+                // Its body is kept meanwhile.
+                if let Err(reject) = self.check_all_memory(body.len()) {
+                    return self.refuse(id, admitted.manner, &reject);
+                }
                 let since = self.left.count();
                 self.ask(Asker::Conn(id), query.clone());
                 self.wait(id, admitted, Awaits::Answer { query, since, body: body.into(), found });
@@ -148,7 +173,9 @@ impl Machine {
 
     pub(super) fn ask(&mut self, asker: Asker, query: Query) {
         self.left.asking += 1;
-        self.outputs.push_back(Output::Ask { asker, query });
+        if self.may_ask(asker, &query) {
+            self.outputs.push_back(Output::Ask { asker, query });
+        }
     }
 
     /// Waits for something that comes to pass once the store has it, if it has not.
@@ -173,7 +200,7 @@ impl Machine {
     }
 
     /// Takes a connection out of its wait, if it still waits.
-    fn end_wait(&mut self, id: ConnId) -> Option<Waiting> {
+    pub(super) fn end_wait(&mut self, id: ConnId) -> Option<Waiting> {
         let conn = self.conns.get_mut(id)?;
         match std::mem::replace(&mut conn.phase, Phase::Head { begun: false }) {
             Phase::Waiting(waiting) => Some(*waiting),
@@ -186,17 +213,27 @@ impl Machine {
 
     /// The store has answered.
     pub(super) fn store_answered(&mut self, asker: Asker, answer: Result<Answer, Fault>) {
+        self.metrics.store_faults += u64::from(answer.is_err());
         match (asker, answer) {
             (Asker::Run(run), Ok(Answer::History(history))) => self.history_told(run, history),
             (Asker::Run(run), _) => self.history_lost(run),
+            (Asker::Hooks, Ok(Answer::Hooks(page))) => self.hooks_told(Some(page)),
+            (Asker::Hooks, _) => self.hooks_told(None),
             (Asker::Conn(id), Ok(Answer::Events(page))) => self.page_told(id, &page),
             (Asker::Conn(id), answer) => self.answer_told(id, answer),
         }
         self.left.answered();
+        if let Some((asker, query)) = self.next_question() {
+            self.outputs.push_back(Output::Ask { asker, query });
+        }
     }
 
     fn answer_told(&mut self, id: ConnId, told: Result<Answer, Fault>) {
-        if self.conns.get(id).is_some_and(|conn| matches!(conn.phase, Phase::Stream(_))) {
+        if self
+            .conns
+            .get(id)
+            .is_some_and(|conn| !conn.cursors().is_empty() || matches!(conn.phase, Phase::Feed(_)))
+        {
             return self.close(id);
         }
         let Some(Waiting { admitted, awaits }) = self.end_wait(id) else { return };
@@ -233,6 +270,9 @@ impl Machine {
             Route::Run(name) => {
                 json!({ "object": "hermes.run.deleted", "run_id": name, "deleted": true })
             }
+            Route::Grant(name) => {
+                json!({ "object": "hermes.approval_grant.deleted", "id": name, "deleted": true })
+            }
             route => unreachable!("nothing is deleted at {route:?}"),
         };
         self.reply(id, &admitted.manner, 200, &[], &to_json(&page));
@@ -246,22 +286,33 @@ impl Machine {
     }
 
     /// The run of that name, if this client may know of it.
-    pub(super) fn find_run(&mut self, name: &str, found: &Found) -> Result<RunKey, Halt> {
+    pub(super) fn find_run(
+        &mut self,
+        who: &Who,
+        name: &str,
+        found: &Found,
+    ) -> Result<RunKey, Halt> {
         let id = RunId::parse(name).filter(|_| name.starts_with("run_"));
-        let run = id.map(|id| self.run_by_id(id, found)).transpose()?.flatten();
+        let run = id.map(|id| self.run_by_id(who, id, found)).transpose()?.flatten();
         run.ok_or_else(|| Reject::RunNotFound(name.to_owned()).into())
     }
 
-    /// A run from memory, or else from the store.
-    pub(super) fn run_by_id(&mut self, id: RunId, found: &Found) -> Result<Option<RunKey>, Halt> {
+    /// A run from memory, or else from the store. Another key's run is none.
+    pub(super) fn run_by_id(
+        &mut self,
+        who: &Who,
+        id: RunId,
+        found: &Found,
+    ) -> Result<Option<RunKey>, Halt> {
         if let Some(key) = self.runs.by_id.get(&id) {
             // Until the store has it, it may never have been.
-            return Ok(Some(*key).filter(|key| !self.keep.is_creating(*key)));
+            let is_there = self.runs.is_of(*key, &who.owner) && !self.keep.is_creating(*key);
+            return Ok(Some(*key).filter(|_| is_there));
         }
         if !self.keep.is_durable {
             return Ok(None);
         }
-        let stored = found.finished_run(Query::Run { owner: self.owner.clone(), id })?;
+        let stored = found.finished_run(Query::Run { owner: who.owner.clone(), id })?;
         Ok(stored.map(|stored| self.revive(stored)))
     }
 

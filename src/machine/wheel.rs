@@ -15,6 +15,8 @@ const TICK_MAX: u64 = (1 << (LEVELS * SLOT_BITS)) - 1;
 pub struct Wheel<K> {
     /// Every entry is due at or after this.
     now: u64,
+    /// Entries there are.
+    len: usize,
     levels: [Level<K>; LEVELS],
 }
 
@@ -27,7 +29,7 @@ struct Level<K> {
 impl<K> Wheel<K> {
     pub fn new(now: Tick) -> Wheel<K> {
         let level = || Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Wheel { now: now.0, levels: std::array::from_fn(|_| level()) }
+        Wheel { now: now.0, len: 0, levels: std::array::from_fn(|_| level()) }
     }
 
     pub fn insert(&mut self, due: Tick, key: K) {
@@ -38,6 +40,12 @@ impl<K> Wheel<K> {
         let slot = slot_of(due, level);
         self.levels[level].slots[slot].push((Tick(due), key));
         self.levels[level].occupied |= 1 << slot;
+        self.len += 1;
+    }
+
+    /// Bytes its entries take.
+    pub fn weight(&self) -> usize {
+        self.len * size_of::<(Tick, K)>()
     }
 
     /// Moves every entry due by `now` into `fired`, in no particular order.
@@ -48,7 +56,9 @@ impl<K> Wheel<K> {
         {
             self.now = start;
             self.levels[level].occupied &= !(1 << slot);
-            for (due, key) in std::mem::take(&mut self.levels[level].slots[slot]) {
+            let entries = std::mem::take(&mut self.levels[level].slots[slot]);
+            self.len -= entries.len();
+            for (due, key) in entries {
                 if due <= now { fired.push(key) } else { self.insert(due, key) }
             }
         }

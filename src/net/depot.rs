@@ -26,6 +26,7 @@ mod sync;
 mod tests;
 
 use super::doorbell::Doorbell;
+use super::measures::StoreTimes;
 use super::workers::STACK_BYTES;
 use crate::config::Retain;
 use crate::machine::{Asker, Input, Shelf};
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 pub struct Depot {
     way: Way,
     ledger: Ledger,
+    times: Arc<StoreTimes>,
 }
 
 /// How the store is reached.
@@ -117,12 +119,18 @@ impl Depot {
         let recovered = guarded(|| store.recover())?;
         let shelf = Shelf { name: store.name(), is_durable: store.is_durable(), recovered };
         let hands = guarded(|| store.hands())?;
-        let keeper = Keeper::new(store);
+        let times = Arc::new(StoreTimes::default());
+        let keeper = Keeper::new(store, times.clone());
         let way = match hands {
             None => Way::AtOnce { keeper, told: VecDeque::new() },
-            Some(hands) => Way::Threads(Threads::start(keeper, hands, doorbell)?),
+            Some(hands) => Way::Threads(Threads::start(keeper, hands, doorbell, times.clone())?),
         };
-        Ok((Depot { way, ledger: Ledger::default() }, shelf))
+        Ok((Depot { way, ledger: Ledger::default(), times }, shelf))
+    }
+
+    /// What the store has taken so far.
+    pub fn times(&self) -> &StoreTimes {
+        &self.times
     }
 
     pub fn commit(&mut self, batch: Arc<Batch>) {
@@ -194,17 +202,22 @@ fn commit_at_once(keeper: &mut Keeper, batch: &Batch) -> Option<News> {
 }
 
 impl Threads {
-    fn start(keeper: Keeper, hands: Hands, doorbell: Arc<Doorbell>) -> Result<Threads, Fault> {
+    fn start(
+        keeper: Keeper,
+        hands: Hands,
+        doorbell: Arc<Doorbell>,
+        times: Arc<StoreTimes>,
+    ) -> Result<Threads, Fault> {
         let (orders, orders_in) = unbounded();
         let (wishes, wishes_in) = unbounded();
         let (questions, unanswered) = unbounded();
         let (news_out, news) = unbounded();
         let teller = Teller { news: news_out, doorbell };
         let (syncing, loading) = (teller.clone(), teller.clone());
-        let questions_in = unanswered.clone();
+        let (questions_in, synced) = (unanswered.clone(), times.clone());
         spawn("runwire-store", move || store::serve(keeper, orders_in, wishes, teller))?;
-        spawn("runwire-sync", move || sync::serve(hands.syncer, wishes_in, syncing))?;
-        spawn("runwire-load", move || load::serve(hands.reader, questions_in, loading))?;
+        spawn("runwire-sync", move || sync::serve(hands.syncer, wishes_in, syncing, &synced))?;
+        spawn("runwire-load", move || load::serve(hands.reader, questions_in, loading, &times))?;
         Ok(Threads { orders, questions, unanswered, news })
     }
 

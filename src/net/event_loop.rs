@@ -1,22 +1,24 @@
 //! poll, tell the machine, do what it says, write what is due. One thread, one page.
-use super::Handle;
 use super::clock::Clock;
+#[cfg(feature = "webhooks")]
+use super::couriers::Couriers;
 use super::depot::Depot;
 use super::doorbell::Doorbell;
 use super::listener::{self, Accepted};
 use super::sockets::{Sockets, token_of};
 use super::workers::Workers;
-use super::{ids, notice};
-use crate::agent::{Agent, Cancel, Inbox, Job};
+use super::{Handle, Order, ids, measures, notice};
+use crate::agent::{Agent, Cancel, Inbox, Job, ModelTimes};
+use crate::approval::Choice;
 use crate::budget::Budget;
-use crate::config::Config;
+use crate::config::{Config, check_keys};
 use crate::event::{Cause, Event, Failed, Kind, Usage};
 use crate::id::{ConnId, RunKey};
-use crate::limits::{
-    EVENTS_QUEUED_MAX, EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, STORE_EXIT_MS, WRITE_TURN_BYTES_MAX,
-};
+use crate::limits::{EVENTS_TURN_MAX, READ_TURN_BYTES_MAX, STORE_EXIT_MS, WRITE_TURN_BYTES_MAX};
 use crate::machine::{Input, Machine, Output};
+use crate::record::Delivery;
 use crate::request::{Request, Steer};
+use crate::shares::Shares;
 use crate::store::Store;
 use crate::time::{Now, Tick};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -35,8 +37,6 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// How long accepting pauses when the system has no descriptor to give.
 const ACCEPT_PAUSE_MS: u64 = 100;
 
-const EMPTY_KEY: &str = "Config::key is empty; set a key, or None to let everyone in";
-
 pub struct EventLoop {
     poll: Poll,
     listener: TcpListener,
@@ -45,10 +45,14 @@ pub struct EventLoop {
     events: Receiver<Event>,
     /// Set while events may wait for which the doorbell will not ring again.
     has_events: bool,
-    drains_out: Sender<()>,
-    drains: Receiver<()>,
+    orders_out: Sender<Order>,
+    orders: Receiver<Order>,
+    has_keys: bool,
     workers: Workers,
+    model_times: Option<Arc<ModelTimes>>,
     depot: Depot,
+    #[cfg(feature = "webhooks")]
+    couriers: Option<Couriers>,
     machine: Machine,
     sockets: Sockets,
     /// How the agents at work are reached.
@@ -70,32 +74,43 @@ impl EventLoop {
         agent: Arc<dyn Agent>,
         store: Box<dyn Store>,
     ) -> io::Result<EventLoop> {
-        if config.key.as_ref().is_some_and(String::is_empty) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, EMPTY_KEY));
-        }
+        let keys = config.all_keys();
+        check_keys(&keys).map_err(|wrong| {
+            io::Error::new(ErrorKind::InvalidInput, format!("Config's keys: {wrong}"))
+        })?;
+        let shares = Shares::of(config.memory, config.max_runs, config.max_body);
+        shares.check().map_err(|why| io::Error::new(ErrorKind::InvalidInput, why))?;
         let poll = Poll::new()?;
         let mut listener = listener::bind(config.addr)?;
         // Port 0 was a wish; what the machine is told is where it really listens.
         config.addr = listener.local_addr()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let doorbell = Arc::new(Doorbell::new(poll.registry(), DOORBELL)?);
-        let (events_out, events) = bounded(EVENTS_QUEUED_MAX);
-        let (drains_out, drains) = unbounded();
+        let (events_out, events) = bounded(shares.events);
+        let (orders_out, orders) = unbounded();
         let (depot, shelf) = Depot::open(store, doorbell.clone()).map_err(io::Error::other)?;
+        #[cfg(feature = "webhooks")]
+        let couriers = config.webhooks.as_ref().map(|it| Couriers::new(it, doorbell.clone()));
+        #[cfg(feature = "webhooks")]
+        let couriers = couriers.transpose().map_err(io::Error::other)?;
         let secrets = config.known_secrets();
-        let about = agent.about();
+        let (about, model_times) = (agent.about(), agent.model_times());
         let clock = Clock::start();
         let now = clock.now();
         Ok(EventLoop {
             poll,
             listener,
-            workers: Workers::new(agent, secrets, events_out, doorbell.clone()),
+            workers: Workers::new(agent, secrets, shares.output, events_out, doorbell.clone()),
+            model_times,
             doorbell,
             events,
             has_events: false,
-            drains_out,
-            drains,
+            orders_out,
+            orders,
+            has_keys: !keys.is_empty(),
             depot,
+            #[cfg(feature = "webhooks")]
+            couriers,
             machine: Machine::new(config, about, shelf, ids::source()?, now),
             sockets: Sockets::default(),
             working: BTreeMap::new(),
@@ -113,7 +128,8 @@ impl EventLoop {
     }
 
     pub fn handle(&self) -> Handle {
-        Handle { drains: self.drains_out.clone(), doorbell: self.doorbell.clone() }
+        let (orders, doorbell) = (self.orders_out.clone(), self.doorbell.clone());
+        Handle { orders, has_keys: self.has_keys, doorbell }
     }
 
     pub fn run(mut self) -> io::Result<()> {
@@ -154,7 +170,10 @@ impl EventLoop {
                     self.doorbell.answer();
                     self.has_events = true;
                 }
-                token => self.socket_ready(token, event),
+                token => {
+                    self.socket_ready(token, event);
+                    self.make_room();
+                }
             }
         }
         self.hear_news();
@@ -204,7 +223,22 @@ impl EventLoop {
         while let Some(input) = self.depot.hear() {
             self.tell(input);
             self.perform_all();
+            if self.machine.is_pressed() {
+                self.write_all();
+            }
         }
+        self.write_all();
+        self.workers.call();
+    }
+
+    /// Where answers take more memory than they may, they go out before the turn is over.
+    fn make_room(&mut self) {
+        if self.machine.is_pressed() {
+            self.carry_out();
+        }
+    }
+
+    fn write_all(&mut self) {
         let mut late = Vec::new();
         loop {
             // Looking for whom to write to may itself find something to do.
@@ -219,7 +253,6 @@ impl EventLoop {
             }
         }
         late.into_iter().for_each(|id| self.machine.yield_turn(id));
-        self.workers.call();
     }
 
     /// Returns false if there was nothing to do.
@@ -240,9 +273,16 @@ impl EventLoop {
             Output::Start { run, request, budget } => self.start(run, request, budget),
             Output::Cancel { run, cause } => self.cancel(run, cause),
             Output::Steer { run, steer } => self.steer(run, steer),
+            Output::Decide { run, choice } => self.decide(run, choice),
             Output::Commit(batch) => self.depot.commit(batch),
             Output::Ask { asker, query } => self.depot.ask(asker, query),
+            Output::Deliver(delivery) => self.deliver(delivery),
             Output::Prune { retain, now } => self.depot.prune(retain, now),
+            Output::Measure(id) => {
+                let measures = measures::gather(self.depot.times(), self.model_times.as_deref());
+                self.tell(Input::Measured(id, Box::new(measures)));
+            }
+            Output::Note(note) => notice::note(*note),
             Output::Exit => self.is_over = true,
         }
     }
@@ -274,15 +314,29 @@ impl EventLoop {
     }
 
     fn hear_news(&mut self) {
-        while self.drains.try_recv().is_ok() {
-            self.tell(Input::Drain);
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order);
         }
         // Before the events, which may wait for what the store has taken.
         while let Some(input) = self.depot.hear() {
             self.tell(input);
         }
+        #[cfg(feature = "webhooks")]
+        while let Some(input) = self.couriers.as_ref().and_then(Couriers::hear) {
+            self.tell(input);
+        }
         if self.has_events {
             self.hear_events();
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Drain => self.tell(Input::Drain),
+            Order::Keys(keys) => {
+                self.tell(Input::Keys(keys));
+                self.workers.mask(self.machine.secrets().clone());
+            }
         }
     }
 
@@ -394,6 +448,23 @@ impl EventLoop {
     fn cancel(&self, run: RunKey, cause: Cause) {
         if let Some((cancel, _)) = self.working.get(&run) {
             cancel.cancel(cause);
+        }
+    }
+
+    #[cfg(feature = "webhooks")]
+    fn deliver(&self, delivery: Arc<Delivery>) {
+        let couriers = self.couriers.as_ref();
+        couriers.expect("the machine delivers nothing unless it was told how").send(delivery);
+    }
+
+    #[cfg(not(feature = "webhooks"))]
+    fn deliver(&self, _: Arc<Delivery>) {
+        unreachable!("without the feature the machine delivers nothing");
+    }
+
+    fn decide(&self, run: RunKey, choice: Choice) {
+        if let Some((_, inbox)) = self.working.get(&run) {
+            inbox.decide(choice);
         }
     }
 

@@ -5,7 +5,7 @@
 //! own at once, but agents that end at once share one, where a call for each job would cost
 //! more than the jobs. (A channel did that, and spun before each nap.)
 use super::doorbell::Doorbell;
-use crate::agent::{Agent, Job, Secrets, live};
+use crate::agent::{Agent, Job, Secrets, live_within};
 use crate::event::Event;
 use crate::limits::WORKER_IDLE_MS;
 use crossbeam_channel::Sender;
@@ -22,7 +22,10 @@ pub struct Workers(Arc<Crew>);
 
 struct Crew {
     agent: Arc<dyn Agent>,
-    secrets: Secrets,
+    /// What the next runs must mask; each keeps to what was known at its beginning.
+    secrets: Mutex<Secrets>,
+    /// Bytes of output that are kept for a run's last event.
+    output_max: usize,
     events: Sender<Event>,
     doorbell: Arc<Doorbell>,
     board: Mutex<Board>,
@@ -55,11 +58,18 @@ impl Workers {
     pub fn new(
         agent: Arc<dyn Agent>,
         secrets: Secrets,
+        output_max: usize,
         events: Sender<Event>,
         doorbell: Arc<Doorbell>,
     ) -> Workers {
         let (board, called) = (Mutex::default(), Condvar::new());
-        Workers(Arc::new(Crew { agent, secrets, events, doorbell, board, called }))
+        let secrets = Mutex::new(secrets);
+        Workers(Arc::new(Crew { agent, secrets, output_max, events, doorbell, board, called }))
+    }
+
+    /// Has runs that begin from now on mask these.
+    pub fn mask(&self, secrets: Secrets) {
+        *self.0.secrets() = secrets;
     }
 
     /// Has a thread work on `job`: a waiting one once `call` is called, else a new one.
@@ -89,7 +99,8 @@ impl Crew {
     fn work(&self, first: Job) {
         let mut next = Some(first);
         while let Some(job) = next {
-            live(&*self.agent, &job, &self.secrets, &mut |event| {
+            let secrets = self.secrets().clone();
+            live_within(self.output_max, &*self.agent, &job, &secrets, &mut |event| {
                 // Before the loop can hear of it: it may start the next run at once, and would
                 // make a thread for it although this one is as good as free.
                 if event.kind.is_terminal() {
@@ -135,6 +146,10 @@ impl Crew {
         if must_call {
             self.called.notify_one();
         }
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, Secrets> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {

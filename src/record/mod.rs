@@ -1,13 +1,16 @@
 //! What rests in a store: runs, what they said, and the conversations they belong to.
+mod hook;
 mod query;
 mod write;
 
+pub use hook::{Delivered, Delivery, HooksPage};
 pub use query::{
     Answer, EventsPage, History, Listed, MessagesPage, Query, RunsPage, Said, SessionListed,
     SessionsPage,
 };
-pub use write::{Batch, Pruned, Recovered, Row, Unfinished, Write};
+pub use write::{Batch, Grant, Pruned, Recovered, Row, Unfinished, Write};
 
+use crate::config::Webhook;
 use crate::event::{Kind, Usage};
 use crate::id::{RunId, RunNo};
 use crate::time::Wall;
@@ -28,6 +31,8 @@ pub struct Record {
     pub lineage: Lineage,
     pub created: Wall,
     pub idempotency: Option<Idempotency>,
+    /// Whom its client wants told of what happens to it.
+    pub webhook: Option<Box<Webhook>>,
 }
 
 impl Record {
@@ -63,6 +68,8 @@ pub struct Idempotency {
 pub enum Status {
     Queued,
     Running,
+    /// It works, and its agent waits for somebody's leave. No store is told so.
+    WaitingForApproval,
     Stopping,
     Completed,
     Failed,
@@ -71,9 +78,10 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 8] = [
         Status::Queued,
         Status::Running,
+        Status::WaitingForApproval,
         Status::Stopping,
         Status::Completed,
         Status::Failed,
@@ -85,6 +93,7 @@ impl Status {
         match self {
             Status::Queued => "queued",
             Status::Running => "running",
+            Status::WaitingForApproval => "waiting_for_approval",
             Status::Stopping => "stopping",
             Status::Completed => "completed",
             Status::Failed => "failed",
@@ -99,7 +108,7 @@ impl Status {
 
     /// True while an agent thread has the run.
     pub fn is_working(self) -> bool {
-        matches!(self, Status::Running | Status::Stopping)
+        matches!(self, Status::Running | Status::WaitingForApproval | Status::Stopping)
     }
 
     pub fn is_finished(self) -> bool {
@@ -124,7 +133,9 @@ impl Status {
             Status::Failed => Some("run.failed"),
             Status::Cancelled => Some("run.cancelled"),
             Status::Interrupted => Some("run.interrupted"),
-            Status::Queued | Status::Running | Status::Stopping => None,
+            Status::Queued | Status::Running | Status::WaitingForApproval | Status::Stopping => {
+                None
+            }
         }
     }
 }

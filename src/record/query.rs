@@ -1,5 +1,5 @@
 //! What a store is asked, and what it answers. A run of another owner is one that is not there.
-use super::{Status, Stored};
+use super::{HooksPage, Status, Stored};
 use crate::event::Usage;
 use crate::id::{RunId, RunNo};
 use crate::request::Message;
@@ -57,6 +57,10 @@ pub enum Query {
         /// From the end backwards; each page still has the oldest first.
         latest: bool,
     },
+    /// Deliveries that wait, the next one of each origin, those due first.
+    Hooks {
+        limit: usize,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +74,7 @@ pub enum Answer {
     Session(Option<Box<SessionListed>>),
     /// `None` if there is no such session.
     Messages(Option<MessagesPage>),
+    Hooks(HooksPage),
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

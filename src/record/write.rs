@@ -1,6 +1,6 @@
 //! What is written to a store, in order and in batches.
-use super::{Outcome, Record, Status};
-use crate::id::RunNo;
+use super::{Delivery, Outcome, Record, Status};
+use crate::id::{GrantId, HookId, RunNo};
 use crate::request::Request;
 use crate::time::Wall;
 use std::sync::Arc;
@@ -29,8 +29,18 @@ pub enum Write {
     Finish { no: RunNo, status: Status, at: Wall, next_seq: u64, outcome: Arc<Outcome> },
     /// A finished run goes, with all it said. Runs that went on from it go on from where it did.
     Delete { no: RunNo },
-    /// A session goes, with all its runs. None of them is unfinished.
+    /// A session goes, with all its runs and grants. None of those runs is unfinished.
     DeleteSession { owner: Arc<str>, id: Box<str> },
+    /// A leave is remembered.
+    Grant(Arc<Grant>),
+    /// It is not any more.
+    Revoke { id: GrantId },
+    /// Somebody is to be told of what the run has just said.
+    Hook(Arc<Delivery>),
+    /// That has failed so often, and is to be tried again then.
+    HookLater { id: HookId, tries: u32, due: Wall },
+    /// It is done, or given up.
+    HookDone { id: HookId },
     /// Nothing, to see whether the store can be written to.
     Probe,
 }
@@ -55,6 +65,22 @@ pub struct Recovered {
     pub last_no: u64,
     /// In the order they were created.
     pub unfinished: Vec<Unfinished>,
+    /// The oldest first.
+    pub grants: Vec<Arc<Grant>>,
+}
+
+/// A leave that is remembered: whoever asks for the same call again need not wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub id: GrantId,
+    /// The name of the key whose runs it is for.
+    pub owner: Arc<str>,
+    /// The session it is for; `None` if it is for all of them.
+    pub session_id: Option<Box<str>>,
+    pub tool: Box<str>,
+    /// Canonical JSON, at most `GRANT_BYTES_MAX` bytes: it holds for these and no others.
+    pub arguments: Box<str>,
+    pub created: Wall,
 }
 
 /// A run that had not ended when its server did.
@@ -74,6 +100,8 @@ pub struct Unfinished {
 pub struct Pruned {
     /// Runs that are gone.
     pub gone: Vec<RunNo>,
+    /// Grants for sessions that are gone with their last run, and so are gone too.
+    pub revoked: Vec<GrantId>,
     /// There is more to be done.
     pub more: bool,
 }

@@ -19,8 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Keeps runs until they are deleted, and no events of theirs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Memory {
+    /// Bytes of what was said in one run between its input and its output that are kept.
+    said_max: usize,
     /// Each apart from the map, whose nodes are half empty where keys only rise.
     runs: BTreeMap<RunNo, Box<Run>>,
     by_id: BTreeMap<RunId, RunNo>,
@@ -32,6 +34,12 @@ pub struct Memory {
     sessions: BTreeMap<SessionName, Session>,
     /// Which sessions have come to this run: each session with a head, behind it.
     heads: BTreeSet<(RunNo, SessionName)>,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::within(SAID_BYTES_MAX)
+    }
 }
 
 #[derive(Debug)]
@@ -105,11 +113,28 @@ impl Store for Memory {
 }
 
 impl Memory {
+    /// A store that keeps at most about `said_max` bytes of what was said in one run between its
+    /// input and its output; beyond it the older half goes.
+    pub fn within(said_max: usize) -> Memory {
+        Memory {
+            said_max,
+            runs: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            by_key: BTreeSet::new(),
+            children: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            heads: BTreeSet::new(),
+        }
+    }
+
     fn write(&mut self, write: &Write) {
         match write {
             Write::Create { record, request, status } => self.create(record, request, *status),
             Write::Begin { no, at } => self.begin(*no, *at),
-            Write::Events { no, rows } => self.run_mut(*no).take_in(rows),
+            Write::Events { no, rows } => {
+                let said_max = self.said_max;
+                self.run_mut(*no).take_in(rows, said_max);
+            }
             Write::Finish { no, status, at, next_seq, outcome } => {
                 let run = self.run_mut(*no);
                 run.status = *status;
@@ -121,7 +146,10 @@ impl Memory {
             }
             Write::Delete { no } => self.delete(*no),
             Write::DeleteSession { owner, id } => self.delete_session(owner, id),
-            Write::Probe => {}
+            // They end with the process, whose machine has all of them.
+            Write::Hook(_) | Write::HookLater { .. } | Write::HookDone { .. } => {}
+            // Its grants end with the process, which knows them.
+            Write::Grant(_) | Write::Revoke { .. } | Write::Probe => {}
         }
     }
 
@@ -216,7 +244,7 @@ impl Run {
     fn new(record: &Arc<Record>, request: &Arc<Request>) -> Run {
         Run {
             record: record.clone(),
-            preview: transcript::preview(&request.input),
+            preview: request.input.preview(),
             origin: Origin::Given((!request.history.is_empty()).then(|| request.clone())),
             asked: Asked::All(request.clone()),
             status: Status::Queued,
@@ -238,7 +266,7 @@ impl Run {
         self.status.is_finished() && self.next_seq > 1
     }
 
-    fn take_in(&mut self, rows: &[Row]) {
+    fn take_in(&mut self, rows: &[Row], said_max: usize) {
         for row in rows {
             self.updated = self.updated.max(row.at);
             self.next_seq = row.last_seq + 1;
@@ -247,7 +275,7 @@ impl Run {
                 self.steps_bytes += row.lines.len();
             }
         }
-        if self.steps_bytes > SAID_BYTES_MAX {
+        if self.steps_bytes > said_max {
             self.drop_older_steps();
         }
     }

@@ -11,6 +11,8 @@ mod events;
 mod export;
 mod fault;
 mod files;
+mod grants;
+mod hooks;
 mod json;
 mod open;
 mod prune;

@@ -1,9 +1,6 @@
 //! What was said in a run, as its steps tell it: stores keep no messages of their own.
-use crate::limits::INPUT_PREVIEW_CHARS_MAX;
 use crate::request::{Content, ERROR_MARK, Message, ToolCall};
-use crate::text;
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// The events that tell what was said; a store may leave out all others.
 pub const TELLING: [&str; 4] = ["message.interim", "tool.started", "tool.completed", "run.steered"];
@@ -74,15 +71,6 @@ pub fn answer(output: Option<&str>) -> Option<Message> {
 /// What a model said.
 pub fn assistant(text: &str) -> Message {
     Message::new("assistant", Content::Text(text.to_owned()))
-}
-
-/// The beginning of a run's input on one line, at most `INPUT_PREVIEW_CHARS_MAX` characters.
-pub fn preview(input: &Content) -> Box<str> {
-    let text = match input {
-        Content::Text(text) => Cow::Borrowed(text),
-        Content::Parts(_) => Cow::Owned(input.to_text()),
-    };
-    text::preview(&text, INPUT_PREVIEW_CHARS_MAX).into()
 }
 
 /// Adds a call, to what the model said just before it if it has said something, and the result

@@ -1,5 +1,5 @@
 //! A run's budget as JSON: in the body of a submission, and where it is told or kept.
-use super::Reject;
+use super::{Reject, json};
 use crate::budget::{Budget, Limit};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -65,6 +65,6 @@ fn count(
     if value.is_null() {
         return Ok(None);
     }
-    let count = value.as_u64().filter(|count| *count >= min);
+    let count = json::whole(value).filter(|count| *count >= min);
     count.map(Some).ok_or(Reject::FieldType { field, wants })
 }

@@ -100,6 +100,11 @@ pub struct Head<'a> {
     pub session_id: Option<&'a str>,
     /// `Access-Control-Request-Method`: with it an OPTIONS is a browser's preflight.
     pub fetch_method: Option<&'a str>,
+    /// True if `Accept` names `text/html`: somebody looks, with a browser.
+    #[cfg(feature = "page")]
+    pub accepts_html: bool,
+    #[cfg(feature = "page")]
+    pub if_none_match: Option<&'a str>,
 }
 
 /// Reads one head from the front of `bytes`; gives it and how many bytes it took.
@@ -251,6 +256,10 @@ fn read(bytes: &[u8]) -> Result<Head<'_>, Reject> {
         session_key: fields.get(Field::SessionKey),
         session_id: fields.get(Field::SessionId),
         fetch_method: fields.get(Field::FetchMethod),
+        #[cfg(feature = "page")]
+        accepts_html: fields.accepts_html,
+        #[cfg(feature = "page")]
+        if_none_match: fields.if_none_match,
     })
 }
 

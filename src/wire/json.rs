@@ -36,6 +36,16 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
         .map_err(|error| JsonError(error.to_string()))
 }
 
+/// A whole number from 0 on, also where it is written as `60.0`, as some languages write all numbers.
+pub fn whole(value: &Value) -> Option<u64> {
+    let as_float =
+        || value.as_f64().filter(|it| it.fract() == 0.0 && *it >= 0.0 && *it < FLOAT_MAX);
+    value.as_u64().or_else(|| as_float().map(|it| it as u64))
+}
+
+/// The first float that is more than a `u64` can hold: 2 to the 64th.
+const FLOAT_MAX: f64 = 18_446_744_073_709_551_616.0;
+
 /// Reads one value, and pays for it and all within it.
 struct Strict<'a> {
     values_left: &'a mut usize,

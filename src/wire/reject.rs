@@ -1,4 +1,5 @@
 //! Why a request is refused: each reason has one status, one stable code and one plain sentence.
+use super::TokenFlaw;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -41,8 +42,13 @@ pub enum Reject {
     /// Over `STEER_BYTES_MAX` bytes.
     SteerTooLong,
     InvalidApprovalChoice,
+    /// The leave was to be remembered, and this one cannot be.
+    ApprovalNotPermanent,
     InvalidApprovalRequest,
+    /// Carries what is wrong with `webhook`.
+    InvalidWebhook(&'static str),
     AuthFailed,
+    RunToken(TokenFlaw),
     /// Carries the origin that was refused.
     OriginNotAllowed(String),
     /// Carries the scope the key would need.
@@ -51,6 +57,7 @@ pub enum Reject {
     NotFound,
     RunNotFound(String),
     SessionNotFound(String),
+    GrantNotFound(String),
     /// A parameter of the query; `wants` is what it must be.
     Parameter {
         name: &'static str,
@@ -81,11 +88,27 @@ pub enum Reject {
     TooManyRuns {
         retry_after_s: u64,
     },
+    /// The key named has as many unfinished runs as it may.
+    KeyRuns {
+        key: String,
+        max: u32,
+        retry_after_s: u64,
+    },
+    /// The key named has asked as often as it may.
+    KeyRequests {
+        key: String,
+        per_minute: u32,
+        retry_after_s: u64,
+    },
     /// As many steers wait for the run's next turn as may.
     TooManySteers {
         retry_after_s: u64,
     },
     Draining {
+        retry_after_s: u64,
+    },
+    /// The budget for memory is used up.
+    MemoryExhausted {
         retry_after_s: u64,
     },
     /// What was asked for could not be read from the store.
@@ -131,12 +154,16 @@ impl Reject {
             | Reject::InvalidSteerInput
             | Reject::SteerTooLong
             | Reject::InvalidApprovalChoice
-            | Reject::InvalidApprovalRequest => 400,
+            | Reject::ApprovalNotPermanent
+            | Reject::InvalidApprovalRequest
+            | Reject::InvalidWebhook(_) => 400,
             Reject::AuthFailed => 401,
+            Reject::RunToken(flaw) => flaw.status(),
             Reject::OriginNotAllowed(_) | Reject::InsufficientScope(_) => 403,
             Reject::NotFound
             | Reject::RunNotFound(_)
             | Reject::SessionNotFound(_)
+            | Reject::GrantNotFound(_)
             | Reject::PreviousResponseNotFound(_) => 404,
             Reject::MethodNotAllowed { .. } => 405,
             Reject::RequestTimeout => 408,
@@ -150,9 +177,12 @@ impl Reject {
             Reject::UriTooLong => 414,
             Reject::UnsupportedMediaType => 415,
             Reject::HostNotAllowed(_) => 421,
-            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => 429,
+            Reject::TooManyRuns { .. }
+            | Reject::KeyRuns { .. }
+            | Reject::KeyRequests { .. }
+            | Reject::TooManySteers { .. } => 429,
             Reject::HeadersTooLarge => 431,
-            Reject::Draining { .. } => 503,
+            Reject::Draining { .. } | Reject::MemoryExhausted { .. } => 503,
             Reject::StoreUnreadable => 500,
             Reject::StoreUnavailable => 507,
         }
@@ -168,6 +198,7 @@ impl Reject {
             | Reject::HistoryNotList
             | Reject::HistoryEntry { .. }
             | Reject::FieldType { .. } => return None,
+            Reject::RunToken(flaw) => return flaw.code(),
             Reject::Malformed(_) | Reject::HeaderTwice(_) => "bad_request",
             Reject::InvalidBody => "invalid_body",
             Reject::Parameter { .. } => "invalid_parameter",
@@ -176,14 +207,18 @@ impl Reject {
             Reject::InvalidSessionKey(_) => "invalid_session_key",
             Reject::InvalidCursor => "invalid_cursor",
             Reject::InvalidSteerInput | Reject::SteerTooLong => "invalid_steer_input",
-            Reject::InvalidApprovalChoice => "invalid_approval_choice",
+            Reject::InvalidApprovalChoice | Reject::ApprovalNotPermanent => {
+                "invalid_approval_choice"
+            }
             Reject::InvalidApprovalRequest => "invalid_approval_request",
+            Reject::InvalidWebhook(_) => "invalid_webhook",
             Reject::AuthFailed => "gateway_auth_failed",
             Reject::OriginNotAllowed(_) => "origin_not_allowed",
             Reject::InsufficientScope(_) => "insufficient_scope",
             Reject::NotFound => "not_found",
             Reject::RunNotFound(_) => "run_not_found",
             Reject::SessionNotFound(_) => "session_not_found",
+            Reject::GrantNotFound(_) => "grant_not_found",
             Reject::PreviousResponseNotFound(_) => "previous_response_not_found",
             Reject::MethodNotAllowed { .. } => "method_not_allowed",
             Reject::RequestTimeout => "request_timeout",
@@ -197,9 +232,13 @@ impl Reject {
             Reject::UriTooLong => "uri_too_long",
             Reject::UnsupportedMediaType => "unsupported_media_type",
             Reject::HostNotAllowed(_) => "host_not_allowed",
-            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_exceeded",
+            Reject::TooManyRuns { .. }
+            | Reject::KeyRuns { .. }
+            | Reject::KeyRequests { .. }
+            | Reject::TooManySteers { .. } => "rate_limit_exceeded",
             Reject::HeadersTooLarge => "headers_too_large",
             Reject::Draining { .. } => "gateway_draining",
+            Reject::MemoryExhausted { .. } => "memory_exhausted",
             Reject::StoreUnreadable => "store_unreadable",
             Reject::StoreUnavailable => "store_unavailable",
         })
@@ -208,9 +247,14 @@ impl Reject {
     /// The family of the error, as clients of this API know it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Reject::AuthFailed => "gateway_auth_error",
-            Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_error",
-            Reject::StoreUnreadable | Reject::StoreUnavailable => "server_error",
+            Reject::AuthFailed | Reject::RunToken(TokenFlaw::Refused(_)) => "gateway_auth_error",
+            Reject::TooManyRuns { .. }
+            | Reject::KeyRuns { .. }
+            | Reject::KeyRequests { .. }
+            | Reject::TooManySteers { .. } => "rate_limit_error",
+            Reject::MemoryExhausted { .. } | Reject::StoreUnreadable | Reject::StoreUnavailable => {
+                "server_error"
+            }
             _ => "invalid_request_error",
         }
     }
@@ -223,6 +267,7 @@ impl Reject {
             Reject::FieldType { field, .. } => Some(field),
             Reject::Parameter { name, .. } => Some(name),
             Reject::UnknownProvider(_) => Some("provider"),
+            Reject::InvalidWebhook(_) => Some("webhook"),
             Reject::PreviousResponseNotFound(_) => Some("previous_response_id"),
             _ => None,
         }
@@ -251,8 +296,11 @@ impl Reject {
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Reject::TooManyRuns { retry_after_s }
+            | Reject::KeyRuns { retry_after_s, .. }
+            | Reject::KeyRequests { retry_after_s, .. }
             | Reject::TooManySteers { retry_after_s }
-            | Reject::Draining { retry_after_s } => Some(*retry_after_s),
+            | Reject::Draining { retry_after_s }
+            | Reject::MemoryExhausted { retry_after_s } => Some(*retry_after_s),
             _ => None,
         }
     }

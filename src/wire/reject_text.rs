@@ -4,6 +4,9 @@ use crate::limits::{STEER_BYTES_MAX, STEERS_WAITING_MAX};
 use std::borrow::Cow;
 
 pub(super) fn message(reject: &Reject) -> Cow<'static, str> {
+    if let Reject::RunToken(flaw) = reject {
+        return flaw.message();
+    }
     with_data(reject).map_or_else(|| Cow::Borrowed(plain(reject)), Cow::Owned)
 }
 
@@ -21,6 +24,7 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::UnknownProvider(name) => {
             format!("Unknown provider: {name}. Leave 'provider' out, or see GET /v1/models")
         }
+        Reject::InvalidWebhook(why) => format!("'webhook' {why}"),
         Reject::InvalidSessionKey(field) => {
             format!("{field} must have at most 256 bytes and no control characters")
         }
@@ -33,6 +37,7 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::Parameter { name, wants } => format!("The parameter '{name}' must be {wants}"),
         Reject::RunNotFound(id) => format!("Run not found: {id}"),
         Reject::SessionNotFound(id) => format!("Session not found: {id}"),
+        Reject::GrantNotFound(id) => format!("Grant not found: {id}"),
         Reject::PreviousResponseNotFound(id) => format!("Previous response not found: {id}"),
         Reject::MethodNotAllowed { allow } => {
             format!("Method not allowed; this path knows {allow}")
@@ -47,6 +52,13 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::TooManyRuns { retry_after_s } => {
             format!("Too many runs are working and waiting; try again in {retry_after_s} s")
         }
+        Reject::KeyRuns { key, max, retry_after_s } => format!(
+            "The key '{key}' has {max} unfinished runs, which is its limit; stop one, or try again \
+             in {retry_after_s} s"
+        ),
+        Reject::KeyRequests { key, per_minute, retry_after_s } => format!(
+            "The key '{key}' may ask {per_minute} times a minute; try again in {retry_after_s} s"
+        ),
         Reject::SteerTooLong => {
             format!("The text is too long; the limit for a steer is {STEER_BYTES_MAX} bytes")
         }
@@ -57,6 +69,9 @@ fn with_data(reject: &Reject) -> Option<String> {
         Reject::Draining { retry_after_s } => {
             format!("The server is shutting down; try again in {retry_after_s} s")
         }
+        Reject::MemoryExhausted { retry_after_s } => format!(
+            "The server's memory (--memory) is used up for now; try again in {retry_after_s} s"
+        ),
         _ => return None,
     })
 }
@@ -96,18 +111,15 @@ fn plain(reject: &Reject) -> &'static str {
              text or an image"
         }
         Reject::HistoryNotList => "'conversation_history' must be a list of messages",
-        Reject::InvalidIdempotencyKey => {
-            "Idempotency-Key must have 1 to 255 visible ASCII characters"
-        }
+        Reject::InvalidIdempotencyKey => INVALID_IDEMPOTENCY_KEY,
         Reject::InvalidCursor => {
             "Invalid cursor: Last-Event-ID or last_seq must be -1 or the seq of an event this run \
              has sent"
         }
         Reject::InvalidSteerInput => "Missing text: send 'input', 'message' or 'text' as a string",
         Reject::InvalidApprovalChoice => "'choice' must be once, session, always or deny",
-        Reject::InvalidApprovalRequest => {
-            "'request_id' must be the id of an approval.request event"
-        }
+        Reject::ApprovalNotPermanent => APPROVAL_NOT_PERMANENT,
+        Reject::InvalidApprovalRequest => INVALID_APPROVAL_REQUEST,
         Reject::AuthFailed => {
             "Invalid or missing key: send 'Authorization: Bearer <key>' (see `runwire key`)"
         }
@@ -125,10 +137,7 @@ fn plain(reject: &Reject) -> &'static str {
             "Unsupported media type: send the body with 'Content-Type: application/json'"
         }
         Reject::UriTooLong => "The request line is too long; the limit is 8192 bytes",
-        Reject::HeadersTooLarge => {
-            "The headers are too large; the limits are 16384 bytes with the request line, and 64 \
-             headers"
-        }
+        Reject::HeadersTooLarge => HEADERS_TOO_LARGE,
         Reject::StoreUnreadable => STORE_UNREADABLE,
         Reject::StoreUnavailable => STORE_UNAVAILABLE,
         Reject::Malformed(_)
@@ -139,9 +148,12 @@ fn plain(reject: &Reject) -> &'static str {
         | Reject::FieldType { .. }
         | Reject::Parameter { .. }
         | Reject::SessionNotFound(_)
+        | Reject::GrantNotFound(_)
         | Reject::UnknownProvider(_)
         | Reject::InvalidSessionKey(_)
+        | Reject::InvalidWebhook(_)
         | Reject::OriginNotAllowed(_)
+        | Reject::RunToken(_)
         | Reject::InsufficientScope(_)
         | Reject::RunNotFound(_)
         | Reject::PreviousResponseNotFound(_)
@@ -150,11 +162,20 @@ fn plain(reject: &Reject) -> &'static str {
         | Reject::HostNotAllowed(_)
         | Reject::SteerTooLong
         | Reject::TooManyRuns { .. }
+        | Reject::KeyRuns { .. }
+        | Reject::KeyRequests { .. }
         | Reject::TooManySteers { .. }
-        | Reject::Draining { .. } => unreachable!("`with_data` has its sentence"),
+        | Reject::Draining { .. }
+        | Reject::MemoryExhausted { .. } => unreachable!("`with_data` has its sentence"),
     }
 }
 
+const HEADERS_TOO_LARGE: &str =
+    "The headers are too large; the limits are 16384 bytes with the request line, and 64 headers";
+const INVALID_IDEMPOTENCY_KEY: &str = "Idempotency-Key must have 1 to 255 visible ASCII characters";
+const APPROVAL_NOT_PERMANENT: &str =
+    "This leave cannot be remembered, so 'choice' must be once or deny";
+const INVALID_APPROVAL_REQUEST: &str = "'request_id' must be the id of an approval.request event";
 const SESSION_IN_USE: &str =
     "A run of the session has not ended; stop it, or wait, before you delete the session";
 const STORE_UNREADABLE: &str =

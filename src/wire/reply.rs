@@ -2,9 +2,9 @@
 //!
 //! Appended to a buffer piece by piece, without the machinery of `format!`: at 40,000 replies a
 //! second it would be the largest cost.
-use super::Reject;
 use super::digits::{decimal, padded};
 use super::head::Version;
+use super::{Reject, TokenFlaw};
 use crate::time::{Wall, civil};
 
 /// Tells a client that its body is wanted (RFC 9110 §15.2.1).
@@ -26,19 +26,39 @@ pub struct Meta<'a> {
     pub head_only: bool,
 }
 
-/// Headers of all replies, and what a browser may do with them.
+/// Headers of all replies but the page, and what a browser may do with them.
 const FIXED: &[u8] = b"\r\nVary: Origin\
 \r\nX-Content-Type-Options: nosniff\
 \r\nX-Frame-Options: DENY\
 \r\nReferrer-Policy: no-referrer\
 \r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+/// The same for the page, which brings a policy of its own.
+#[cfg(feature = "page")]
+const FIXED_OF_PAGE: &[u8] = b"\r\nVary: Accept, Origin\
+\r\nX-Content-Type-Options: nosniff\
+\r\nX-Frame-Options: DENY\
+\r\nReferrer-Policy: no-referrer\
+\r\nCross-Origin-Opener-Policy: same-origin\
+\r\nCross-Origin-Resource-Policy: same-origin\r\n";
 const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 
 /// A reply with a JSON body.
 pub fn json(out: &mut Vec<u8>, meta: &Meta<'_>, status: u16, extra: &[(&str, &str)], body: &[u8]) {
+    whole(out, meta, status, "application/json", extra, body);
+}
+
+/// A reply with a body of this content type.
+pub fn whole(
+    out: &mut Vec<u8>,
+    meta: &Meta<'_>,
+    status: u16,
+    content_type: &str,
+    extra: &[(&str, &str)],
+    body: &[u8],
+) {
     start(out, meta, status);
     field(out, NO_STORE);
-    field(out, ("Content-Type", "application/json"));
+    field(out, ("Content-Type", content_type));
     content_length(out, body.len());
     finish(out, meta, extra);
     if !meta.head_only {
@@ -56,12 +76,33 @@ pub fn empty(out: &mut Vec<u8>, meta: &Meta<'_>, status: u16, extra: &[(&str, &s
     finish(out, meta, extra);
 }
 
+/// A page of HTML under its `policy`, or word that the client's own copy of it is good (304). It is
+/// kept by the client and asked after each time, so that a new program shows its new page.
+#[cfg(feature = "page")]
+pub fn page(out: &mut Vec<u8>, meta: &Meta<'_>, policy: &str, etag: &str, html: Option<&str>) {
+    line(out, meta, if html.is_some() { 200 } else { 304 });
+    out.extend_from_slice(FIXED_OF_PAGE);
+    field(out, ("Content-Security-Policy", policy));
+    field(out, ("Cache-Control", "no-cache"));
+    field(out, ("ETag", etag));
+    if let Some(html) = html {
+        field(out, ("Content-Type", "text/html; charset=utf-8"));
+        content_length(out, html.len());
+    }
+    finish(out, meta, &[]);
+    if !meta.head_only {
+        out.extend_from_slice(html.unwrap_or_default().as_bytes());
+    }
+}
+
 /// A refusal, with the headers its status asks for; the connection closes if it must.
 pub fn reject(out: &mut Vec<u8>, meta: &Meta<'_>, reject: &Reject) {
     let meta = Meta { close: meta.close || reject.closes(), ..*meta };
     let mut seconds = String::new();
     let extra = match reject {
-        Reject::AuthFailed => Some(("WWW-Authenticate", "Bearer")),
+        Reject::AuthFailed | Reject::RunToken(TokenFlaw::Refused(_)) => {
+            Some(("WWW-Authenticate", "Bearer"))
+        }
         Reject::MethodNotAllowed { allow } => Some(("Allow", *allow)),
         _ => reject.retry_after_s().map(|wait| {
             seconds = wait.to_string();
@@ -103,13 +144,18 @@ pub fn stream_head(out: &mut Vec<u8>, meta: &Meta<'_>) {
 }
 
 fn start(out: &mut Vec<u8>, meta: &Meta<'_>, status: u16) {
+    line(out, meta, status);
+    out.extend_from_slice(FIXED);
+}
+
+/// The status line and the date, without its end.
+fn line(out: &mut Vec<u8>, meta: &Meta<'_>, status: u16) {
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal(out, u64::from(status));
     out.push(b' ');
     out.extend_from_slice(phrase(status).as_bytes());
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(meta.date.as_bytes());
-    out.extend_from_slice(FIXED);
 }
 
 fn finish(out: &mut Vec<u8>, meta: &Meta<'_>, extra: &[(&str, &str)]) {
@@ -153,6 +199,8 @@ fn phrase(status: u16) -> &'static str {
         200 => "OK",
         202 => "Accepted",
         204 => "No Content",
+        #[cfg(feature = "page")]
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

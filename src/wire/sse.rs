@@ -86,6 +86,8 @@ fn write_payload(out: &mut Vec<u8>, kind: &Kind) -> serde_json::Result<()> {
         Kind::ToolStarted(it) => serde_json::to_writer(out, it),
         Kind::ToolCompleted(it) => serde_json::to_writer(out, it),
         Kind::SessionTruncated(it) => serde_json::to_writer(out, it),
+        Kind::ApprovalRequest(it) => serde_json::to_writer(out, it),
+        Kind::ApprovalResponded(it) => serde_json::to_writer(out, it),
         Kind::Steered(it) => serde_json::to_writer(out, it),
         Kind::Completed(it) => serde_json::to_writer(out, it),
         Kind::Failed(it) => serde_json::to_writer(out, it),

@@ -1,6 +1,7 @@
 //! The body of `POST /v1/runs`: checked, and taken apart into what was said and what was asked.
 use super::{Lacks, Reject, json, message};
 use crate::budget::Budget;
+use crate::config::Webhook;
 use crate::limits::HEADER_ID_BYTES_MAX;
 use crate::request::{Content, Message, Part, ToolCall};
 use serde_json::{Map, Value};
@@ -23,6 +24,7 @@ pub struct Submission {
     pub model_options: Map<String, Value>,
     /// Without limits if none were given.
     pub budget: Budget,
+    pub webhook: Option<Webhook>,
 }
 
 /// Reads the body of a submission. Unknown fields are ignored.
@@ -30,7 +32,7 @@ pub struct Submission {
 /// # Errors
 /// The first that applies: `InvalidJson`, `InvalidBody`; for `input` `MissingInput`, `FieldType`,
 /// `InputEntry`, `NoUserText`; for the history `HistoryNotList`, `HistoryEntry`; for the rest
-/// `FieldType`, `InvalidSessionKey`.
+/// `FieldType`, `InvalidSessionKey`, `InvalidWebhook`.
 pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
     let value = json::parse(body).map_err(|error| Reject::InvalidJson(error.to_string()))?;
     let Value::Object(mut body) = value else { return Err(Reject::InvalidBody) };
@@ -46,6 +48,7 @@ pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
         provider: string(&mut body, "provider")?,
         model_options: object(&mut body, "model_options")?,
         budget: budget(&mut body)?,
+        webhook: webhook(&mut body)?,
     })
 }
 
@@ -163,6 +166,11 @@ fn budget(body: &mut Map<String, Value>) -> Result<Budget, Reject> {
     }
 }
 
+fn webhook(body: &mut Map<String, Value>) -> Result<Option<Webhook>, Reject> {
+    let value = body.remove("webhook").filter(|value| !value.is_null());
+    value.map(|value| super::webhook::parse(&value)).transpose()
+}
+
 /// Nothing panics, what is taken is JSON, and what it holds keeps its promises.
 #[doc(hidden)]
 pub fn fuzz(bytes: &[u8]) {
@@ -176,6 +184,10 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(submission.session_id.is_none_or(|id| header_id(&id, "").is_ok()));
             let budget = submission.budget;
             assert_eq!(super::budget::parse(super::budget::to_json(&budget)), Ok(budget));
+            if let Some(webhook) = &submission.webhook {
+                let json = super::webhook::to_json(webhook);
+                assert_eq!(super::webhook::parse(&json).as_ref(), Ok(webhook));
+            }
             assert!(submission.history.as_ref().is_none_or(|history| !history.is_empty()));
             for message in submission.history.into_iter().flatten().chain(submission.earlier) {
                 assert!(!message.role.is_empty());

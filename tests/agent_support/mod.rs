@@ -1,6 +1,9 @@
 //! What the tests of the built-in agent share: folders of their own, tools called directly, and
 //! whole runs with everything they said.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#[cfg(all(feature = "sandbox", target_os = "linux"))]
+pub mod processes;
+
 use runwire::agent::model::{Ask, Entry, Finish, Model, Piece, ToolCall, Turn};
 use runwire::agent::tools::Tools;
 use runwire::agent::{Agent, Cancel, Ending, Inbox, Job, Secrets, Settings, live};

@@ -37,10 +37,15 @@ impl Child {
 
     /// Serves until whoever started this process lets go of it.
     pub fn serve(change: impl FnOnce(&mut Config)) {
+        Child::serve_site(|| Site::with(change));
+    }
+
+    /// The same for a server that is made in another way.
+    pub fn serve_site(make: impl FnOnce() -> Site) {
         if std::env::var_os(SETTING).is_none() {
             return;
         }
-        let site = Site::with(change);
+        let site = make();
         println!("listening on {}", site.addr);
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
     }
@@ -49,6 +54,13 @@ impl Child {
     pub fn memory(&self) -> usize {
         let statm = fs::read_to_string(self.proc("statm")).unwrap();
         statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+    }
+
+    /// The most that was ever resident, in bytes.
+    pub fn peak(&self) -> usize {
+        let status = fs::read_to_string(self.proc("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
     }
 
     pub fn descriptors(&self) -> usize {

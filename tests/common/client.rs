@@ -10,7 +10,7 @@ pub struct Client {
     inbox: Vec<u8>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     pub status: u16,
     /// Status line and headers, as they came.
@@ -80,7 +80,7 @@ impl Client {
         let head = String::from_utf8(head).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut reply = Reply { status, head, body: Vec::new() };
-        if !with_body || status == 204 || status < 200 {
+        if !with_body || matches!(status, 204 | 304) || status < 200 {
             return reply;
         }
         if reply.header("transfer-encoding").is_some() {
@@ -104,6 +104,18 @@ impl Client {
         let payload = self.exactly(size);
         assert_eq!(self.exactly(2), b"\r\n");
         (size > 0).then_some(payload)
+    }
+
+    /// The same, and `None` also where the server has hung up.
+    pub fn try_chunk(&mut self) -> Option<Vec<u8>> {
+        while !self.inbox.windows(2).any(|window| window == b"\r\n") {
+            let mut buffer = [0; 65_536];
+            match self.stream.read(&mut buffer) {
+                Ok(count @ 1..) => self.inbox.extend_from_slice(&buffer[..count]),
+                _ => return None,
+            }
+        }
+        self.chunk()
     }
 
     /// The next chunk of a stream that has not ended, as text.

@@ -23,7 +23,7 @@ fn killed() -> (Place, Vec<String>, u64) {
 
 /// Starts on what is left, and gives the runs that are there.
 fn survivors(place: &Place, runs: &[String]) -> (Server, usize) {
-    let mut server = place.start(&["--log", "warn"]);
+    let mut server = place.start(&["--log-level", "warn"]);
     let said = server.starting.said();
     assert!(said.contains("-wal") && said.contains("dropped"), "{said}");
     let is_there = |run: &&String| server.get(&format!("/v1/runs/{run}")).status == 200;

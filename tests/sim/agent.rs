@@ -1,8 +1,8 @@
 //! An agent: says a bounded number of things, stalls, and stops when told, sooner or later.
 use crate::random::Random;
 use runwire::event::{
-    Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind, Runtime,
-    Steered, ToolStarted, Usage,
+    ApprovalRequest, Cancelled, Cause, Completed, Delta, Event, Failed, Interim, Interrupted, Kind,
+    Runtime, Steered, ToolStarted, Usage,
 };
 use runwire::id::{RunId, RunKey};
 use runwire::request::Steer;
@@ -18,6 +18,10 @@ pub struct Agent {
     left: u64,
     pub told: Option<Cause>,
     pub inbox: VecDeque<Arc<Steer>>,
+    /// It has asked for leave and was not told yet what was decided.
+    pub waits: bool,
+    /// How often it has asked.
+    asked: u64,
     /// Never looks into its inbox.
     careless: bool,
     /// Says nothing until it is told to end.
@@ -26,6 +30,8 @@ pub struct Agent {
     pub deaf: bool,
     /// Says more at a time than most say in all.
     loud: bool,
+    /// And most of that to itself.
+    thinks: bool,
 }
 
 impl Agent {
@@ -44,25 +50,33 @@ impl Agent {
             left,
             told: None,
             inbox,
+            waits: false,
+            asked: 0,
             careless,
             stalled,
             deaf,
             loud,
+            thinks: loud && random.once_in(2),
         }
     }
 
     /// The next thing it has to say, if it says anything now.
     pub fn speak(&mut self, now: Wall, random: &mut Random) -> Option<Event> {
-        let listens = self.told.is_some() && !self.deaf;
+        // Who waits for leave hears of the end, whatever else it does not hear.
+        let listens = self.told.is_some() && (!self.deaf || self.waits);
         if self.stalled && !listens {
+            return None;
+        }
+        if self.waits && !listens {
             return None;
         }
         self.left = self.left.saturating_sub(1);
         let kind = match self.told {
             // Sometimes the work is done before the agent hears that it should stop.
-            Some(cause) if !self.deaf && !random.once_in(6) => last_word(cause),
+            Some(cause) if listens && (self.waits || !random.once_in(6)) => last_word(cause),
             _ if self.left == 0 => completed(random),
-            _ if self.loud && !random.once_in(4) => flood(),
+            _ if self.loud && !random.once_in(4) => flood(self.thinks),
+            _ if random.once_in(8) => self.ask(random),
             _ => self.heard(random).unwrap_or_else(|| something(random)),
         };
         // The clock on the wall may jump back; the run's one writer sees to it that time does not.
@@ -74,6 +88,28 @@ impl Agent {
 }
 
 impl Agent {
+    fn ask(&mut self, random: &mut Random) -> Kind {
+        let request_id = format!("approval_{:032x}_{}", self.id.0, self.asked);
+        self.asked += 1;
+        self.waits = true;
+        let arguments = random.pick(&["{\"command\":\"rm\"}", "{\"command\":\"mv\"}", ""]);
+        let may_last = !arguments.is_empty();
+        Kind::ApprovalRequest(Box::new(ApprovalRequest {
+            approval_id: request_id.clone(),
+            request_id,
+            tool: "terminal".to_owned(),
+            command: text(random),
+            description: text(random),
+            choices: if may_last {
+                &["once", "session", "always", "deny"]
+            } else {
+                &["once", "deny"]
+            },
+            allow_permanent: may_last,
+            arguments: arguments.to_owned(),
+        }))
+    }
+
     /// What it says when it has looked into its inbox and found something.
     fn heard(&mut self, random: &mut Random) -> Option<Kind> {
         if self.careless || random.once_in(3) {
@@ -100,8 +136,9 @@ fn something(random: &mut Random) -> Kind {
 }
 
 /// Enough for the beginning of a run to leave memory soon.
-fn flood() -> Kind {
-    Kind::MessageDelta(Delta { delta: "x\n\n".repeat(4_000) })
+fn flood(thinks: bool) -> Kind {
+    let delta = Delta { delta: "x\n\n".repeat(4_000) };
+    if thinks { Kind::ReasoningDelta(delta) } else { Kind::MessageDelta(delta) }
 }
 
 /// All that could break a stream's framing.

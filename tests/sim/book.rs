@@ -1,11 +1,13 @@
 //! What the world knows for certain: each run's events as its agent said them, and the frames in
 //! which the first subscriber got them.
 use crate::store::{Content, Kept};
-use runwire::event::{Event, Kind};
+use runwire::approval::Choice;
+use runwire::event::{ApprovalRequest, ApprovalResponded, Event, Kind};
 use runwire::id::{RunId, RunKey, RunNo};
 use runwire::record::{Lineage, Record as Known};
 use runwire::request::Request;
 use runwire::time::Tick;
+use runwire::wire::redact::Redact;
 use runwire::wire::sse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +30,8 @@ pub struct Book {
     pub begun: BTreeMap<String, RunNo>,
     /// Runs are never forgotten, only deleted.
     pub is_durable: bool,
+    /// There is a budget for memory, which these worlds may use up.
+    pub is_scarce: bool,
     /// Runs do not go on from each other.
     pub is_simple: bool,
     /// The last turn in which as many runs waited as may.
@@ -50,8 +54,17 @@ pub struct Book {
     pub steers_made: u64,
     /// Steers told of in frames that clients have read, and those told of as too late.
     pub steers_told: (u64, u64),
+    /// What leave was given for: the session or all of them, and the arguments.
+    pub grants: Vec<(Option<String>, String)>,
+    /// Times that leave was asked for and decided on, and that it was known from before.
+    pub decided: u64,
+    pub granted: u64,
     /// Frames read by all clients together: a world in which nothing happens proves nothing.
     pub frames_read: u64,
+    /// Events left out for readers with tokens.
+    pub left_out: u64,
+    /// Requests that were refused because memory was scarce.
+    pub spared: u64,
 }
 
 /// What a client wanted of a run that it asked for.
@@ -79,7 +92,12 @@ pub struct Record {
     /// The turn in which all could know that it is gone.
     pub gone_at: Option<u64>,
     pub has_idempotency_key: bool,
+    /// What all readers are told: by its agent, and by the machine about what was decided.
     pub said: Vec<Kind>,
+    /// How many events its agent has said.
+    heard: u64,
+    /// Requests about which a client has read that its decision was the one.
+    pub answered: BTreeSet<String>,
     /// The turn in which its agent began.
     pub started_at_turn: u64,
     /// Its agent was told to end.
@@ -105,11 +123,46 @@ impl Book {
     pub fn said(&mut self, id: RunId, event: &Event) {
         let now = self.now;
         let record = self.made(id);
-        assert_eq!(event.seq, record.said.len() as u64);
+        assert_eq!(event.seq, record.heard);
+        record.heard += 1;
+        let waits = matches!(record.said.last(), Some(Kind::ApprovalRequest(_)));
+        assert!(!waits || event.kind.is_terminal(), "{id} goes on without leave");
         record.said.push(event.kind.clone());
         if event.kind.is_terminal() {
             record.ended_at = Some(now);
         }
+    }
+
+    /// What a run has asked for was decided, and readers are told.
+    pub fn decided(&mut self, id: RunId, choice: Choice) {
+        let record = self.made(id);
+        let Some(Kind::ApprovalRequest(request)) = record.said.last() else {
+            panic!("{id} has asked for nothing")
+        };
+        let (request_id, arguments) = (request.request_id.clone(), request.arguments.clone());
+        assert!(request.choices.contains(&choice.name()), "{choice:?} was not offered");
+        let (expired, resolved) = (false, 1);
+        let responded = ApprovalResponded { choice: choice.name(), request_id, resolved, expired };
+        record.said.push(Kind::ApprovalResponded(Box::new(responded)));
+        let session = record.session.clone();
+        match choice {
+            Choice::Session => self.grants.push((Some(session), arguments)),
+            Choice::Always => self.grants.push((None, arguments)),
+            Choice::Once | Choice::Deny => {}
+        }
+        self.decided += 1;
+    }
+
+    /// It need not be asked for, and readers are told nothing.
+    pub fn granted(&mut self, id: RunId, choice: Choice) {
+        let record = self.made(id);
+        let Some(Kind::ApprovalRequest(request)) = record.said.pop() else {
+            panic!("{id} has asked for nothing")
+        };
+        let session = Some(record.session.clone()).filter(|_| choice == Choice::Session);
+        let grant = (session, request.arguments);
+        assert!(self.grants.contains(&grant), "{id} was given leave by nobody: {grant:?}");
+        self.granted += 1;
     }
 
     pub fn steered(&mut self, key: RunKey, text: &str) {
@@ -165,8 +218,32 @@ impl Book {
         if self.is_durable || self.is_doomed(id) {
             return self.is_doomed(id);
         }
+        if self.is_scarce && record.ended_at.is_some() {
+            return true;
+        }
         let ended_at = record.ended_at.unwrap_or(record.made_at);
         !record.has_idempotency_key && ended_at.after(self.ttl_ms) <= self.now
+    }
+
+    /// What the next event must be for a reader that is not told of everything: all up to the one in
+    /// this frame must have been kinds that are left out, and this one none of them.
+    pub fn pass_over(&mut self, id: RunId, from: u64, redact: Redact, frame: &[u8]) -> u64 {
+        if redact == Redact::NOTHING {
+            return from;
+        }
+        let is_hidden = |kind: &Kind| match kind {
+            Kind::ToolStarted(_) | Kind::ToolCompleted(_) => redact.tools,
+            Kind::ApprovalRequest(_) => redact.hides_requests(),
+            Kind::ReasoningDelta(_) | Kind::ReasoningAvailable(_) => redact.reasoning,
+            _ => false,
+        };
+        let said = &self.runs[&id].said;
+        let hidden = said.iter().skip(from as usize).take_while(|kind| is_hidden(kind)).count();
+        self.left_out += hidden as u64;
+        let next = from + hidden as u64;
+        let label = format!("id: {next}\n");
+        assert!(frame.starts_with(label.as_bytes()), "{id}: not event {next}, but another one");
+        next
     }
 
     /// Compares what a client got as event `seq` with what others got and with what was said.
@@ -259,6 +336,25 @@ impl Record {
         self.frames.len() as u64
     }
 
+    /// What it has asked for and how that was decided, the oldest first.
+    pub fn requests(&self) -> Vec<&ApprovalRequest> {
+        let requests = self.said.iter().filter_map(|kind| match kind {
+            Kind::ApprovalRequest(request) => Some(&**request),
+            _ => None,
+        });
+        requests.collect()
+    }
+
+    /// A client was told that its decision was the one.
+    pub fn is_decided(&mut self, request_id: &str, choice: &str) {
+        let is_it = |kind: &Kind| match kind {
+            Kind::ApprovalResponded(it) => it.request_id == request_id && it.choice == choice,
+            _ => false,
+        };
+        assert!(self.said.iter().any(is_it), "{request_id} was not decided so");
+        assert!(self.answered.insert(request_id.to_owned()), "{request_id} was decided twice");
+    }
+
     pub fn frames_seen(&self) -> u64 {
         self.frames.last_key_value().map_or(0, |(seq, _)| seq + 1)
     }
@@ -282,6 +378,11 @@ impl Record {
             Some(kind) => {
                 if let Kind::MessageDelta(said) | Kind::ReasoningDelta(said) = kind {
                     assert_eq!(data["delta"], said.delta, "a text was changed on its way");
+                }
+                if let Kind::ApprovalResponded(said) = kind {
+                    assert_eq!(data["request_id"], said.request_id);
+                    assert!(data["choice"] == said.choice && data["resolved"] == 1);
+                    assert!(data["expired"].is_null() || said.choice == "deny");
                 }
                 kind.name()
             }

@@ -5,7 +5,8 @@ use crate::script::{Ask, Want};
 use runwire::id::RunId;
 use runwire::limits::{STALL_BYTES, STALL_MS};
 use runwire::time::Tick;
-use std::collections::VecDeque;
+use runwire::wire::redact::Redact;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The shortest of the time-outs for heads and bodies.
 const TIMEOUT_MS_MIN: u64 = 10_000;
@@ -41,12 +42,23 @@ pub struct Client {
     pub lagging: Option<(Tick, u64)>,
     responses: Responses,
     following: Option<Following>,
+    feed: Option<Feed>,
+}
+
+/// A feed that is being read.
+#[derive(Default)]
+struct Feed {
+    /// The next event of each run, and whether its last one has come.
+    places: BTreeMap<RunId, (u64, bool)>,
+    opened: bool,
+    closed: bool,
 }
 
 /// An event stream that is being read.
 struct Following {
     run: RunId,
     next: u64,
+    redact: Redact,
     opened: bool,
     terminal: bool,
     closed: bool,
@@ -82,6 +94,7 @@ impl Client {
             lagging: None,
             responses: Responses::default(),
             following: None,
+            feed: None,
         }
     }
 
@@ -122,19 +135,25 @@ impl Client {
         // with it goes what is still due from before.
         let is_cut = self.asks.iter().any(|ask| match ask.want {
             Want::Events { run, .. } => book.is_doomed(run) || self.refusals > 0,
+            Want::Feed { .. } => self.refusals > 0,
             _ => false,
         });
-        if excused || self.told_close || is_cut {
+        // Where memory is scarce, so does one that does not take what is due to it, that asks on
+        // behind it, or whose place is nowhere but in memory.
+        let is_slow = self.lagging.is_some() || self.asks.len() > 1 || !book.is_durable;
+        if excused || self.told_close || is_cut || book.is_scarce && is_slow {
             return;
         }
-        assert!(self.following.is_none(), "a stream was cut");
+        assert!(self.following.is_none() && self.feed.is_none(), "a stream was cut");
         assert!(self.responses.is_between(), "an answer was cut");
         assert!(self.asks.is_empty() || !self.has_sent_all(), "unanswered: {:?}", self.asks);
     }
 
     /// No further byte will come, which ends a body that lasts until then.
     pub fn hear_eof(&mut self) {
-        if self.following.as_ref().is_some_and(|stream| stream.closed) && self.responses.ended() {
+        let is_over = self.following.as_ref().is_some_and(|stream| stream.closed);
+        let is_feed_over = self.feed.as_ref().is_some_and(|feed| feed.closed);
+        if (is_over || is_feed_over) && self.responses.ended() {
             self.hear_end();
         }
     }
@@ -153,13 +172,27 @@ impl Client {
         self.lagging.is_some_and(|(since, _)| since.after(STALL_MS) <= now)
     }
 
-    /// All that was asked has been answered to the end.
-    pub fn is_content(&self) -> bool {
+    /// All that was asked has been answered to the end, or as far as there was something to say.
+    pub fn is_content(&self, book: &Book) -> bool {
+        if let Some(feed) = &self.feed {
+            let mut places = feed.places.iter();
+            return places.all(|(run, (_, is_over))| *is_over || book.is_doomed(*run));
+        }
         (self.asks.is_empty() || self.told_close) && self.responses.is_between()
     }
 
     pub fn is_following(&self) -> bool {
         self.following.is_some()
+    }
+
+    /// What is due to it is lent piece by piece, as where something may be left out for it.
+    pub fn is_redacted(&self) -> bool {
+        let is_left_out = |ask: &Ask| match ask.want {
+            Want::Events { redact, .. } => redact != Redact::NOTHING,
+            Want::Feed { .. } => true,
+            _ => false,
+        };
+        self.asks.iter().any(is_left_out)
     }
 
     /// The run it reads, and the last event it has seen.
@@ -177,22 +210,39 @@ impl Client {
         let stops = |ask: &Ask| matches!(ask.want, Want::Stop { .. });
         let freed = status == 429 && self.asks.iter().any(stops);
         let allowed = ask.allows(status, book, self.refusals > 0);
-        assert!(late || freed || allowed, "{status} to {ask:?}");
+        // Where memory is scarce new work is refused, and whoever is slow to send.
+        let scarce = status == 503 && book.is_scarce;
+        book.spared += u64::from(scarce && !book.draining);
+        assert!(late || freed || scarce || allowed, "{status} to {ask:?}");
         self.refusals -= u64::from(status == 500);
         note(ask, status, book);
         assert_eq!(status == 429 || status == 503, head.get("retry-after").is_some());
         if !head.stream {
             return;
         }
-        let Want::Events { run, after } = ask.want else { panic!("a stream for {ask:?}") };
+        if let Want::Feed { places } = &ask.want {
+            let place = |(run, after): &(RunId, Option<u64>)| {
+                let next = after.map_or(0, |seen| seen + 1);
+                (*run, (next, after.is_some() && book.runs[run].last_seq == *after))
+            };
+            let places = places.iter().map(place).collect();
+            self.feed = Some(Feed { places, ..Feed::default() });
+            return;
+        }
+        let Want::Events { run, after, redact } = ask.want else { panic!("a stream for {ask:?}") };
         if !ask.head_only {
             let next = after.map_or(0, |seen| seen + 1);
-            let stream = Following { run, next, opened: false, terminal: false, closed: false };
+            let stream =
+                Following { run, next, redact, opened: false, terminal: false, closed: false };
             self.following = Some(stream);
         }
     }
 
     fn hear_body(&mut self, body: &[u8], book: &mut Book) {
+        if body.starts_with(b"# HELP ") {
+            let ask = self.asks.front().expect("a body belongs to an answer");
+            return assert!(matches!(ask.want, Want::Page), "metrics for {ask:?}");
+        }
         let json: serde_json::Value = serde_json::from_slice(body).expect("bodies are JSON");
         let ask = self.asks.front().expect("a body belongs to an answer");
         if ask.is_wrong() || json["error"].is_object() {
@@ -202,9 +252,15 @@ impl Client {
             match &ask.want {
                 Want::Submit { key, .. } => promise(id, key.as_deref(), book),
                 Want::Conflict { run } => assert_ne!(id, *run, "two bodies under one key"),
+                Want::Approve { run } => {
+                    assert_eq!((id, &json["resolved"]), (*run, &serde_json::json!(1)));
+                    let text = |name: &str| json[name].as_str().expect("a decision has it");
+                    book.made(id).is_decided(text("request_id"), text("choice"));
+                }
                 Want::Status { run } | Want::Stop { run } => {
                     assert_eq!(id, *run);
                     let status = json["status"].as_str().expect("a run has a status");
+                    assert_eq!(status == "waiting_for_approval", json["approval"].is_object());
                     let ended = ["completed", "failed", "cancelled", "interrupted"];
                     if ended.contains(&status) {
                         book.made(id).told_end = Some(status.to_owned());
@@ -218,8 +274,12 @@ impl Client {
         }
     }
 
-    /// Every reader hears 0, 1, 2, ... from its cursor on, and one last word.
+    /// Every reader hears 0, 1, 2, ... from its cursor on, but what is left out for it, and one last
+    /// word.
     fn hear_frame(&mut self, frame: &[u8], book: &mut Book) {
+        if let Some(feed) = &mut self.feed {
+            return feed.hear(frame, book);
+        }
         let stream = self.following.as_mut().expect("a frame outside a stream");
         assert!(!stream.closed, "something after the closing comment");
         match frame {
@@ -229,8 +289,19 @@ impl Client {
                 assert!(stream.terminal, "closed before the last word");
                 stream.closed = true;
             }
+            // Only what is nowhere but in scarce memory is ever lost, and never without a word.
+            [b'd', b'a', b't', b'a', b':', json @ ..] if book.is_scarce && !book.is_durable => {
+                let json: serde_json::Value = serde_json::from_slice(json).expect("JSON");
+                assert!(
+                    json["event"] == "replay.truncated" && json["requested_seq"] == stream.next
+                );
+                let oldest = json["oldest_retained_seq"].as_u64().expect("a number");
+                assert!(oldest > stream.next);
+                stream.next = oldest;
+            }
             _ => {
                 assert!(stream.opened && !stream.terminal, "an event after the last one");
+                stream.next = book.pass_over(stream.run, stream.next, stream.redact, frame);
                 stream.terminal = book.check_frame(stream.run, stream.next, frame);
                 stream.next += 1;
             }
@@ -241,7 +312,51 @@ impl Client {
         if let Some(stream) = self.following.take() {
             assert!(stream.closed, "a stream ended without its closing comment");
         }
+        if let Some(feed) = self.feed.take() {
+            assert!(feed.closed, "a feed ended without its closing comment");
+        }
         self.asks.pop_front();
+    }
+}
+
+impl Feed {
+    /// Of each run 0, 1, 2, ... from its cursor on, and nothing after its last word.
+    fn hear(&mut self, frame: &[u8], book: &mut Book) {
+        assert!(!self.closed, "something after the closing comment");
+        match frame {
+            b": open" => return assert!(!std::mem::replace(&mut self.opened, true)),
+            b": keepalive" => return assert!(self.opened),
+            b": stream closed" => {
+                assert!(book.draining, "a feed was ended");
+                self.closed = true;
+                return;
+            }
+            _ => assert!(self.opened, "a frame before the opening comment"),
+        }
+        let text = std::str::from_utf8(frame).expect("frames are UTF-8");
+        let json = text.split_once("data: ").expect("a frame has data").1;
+        let data: serde_json::Value = serde_json::from_str(json).expect("data is JSON");
+        if data["event"] == "runs.changed" {
+            return;
+        }
+        let run = data["run_id"].as_str().and_then(RunId::parse).expect("it is about a run");
+        if text.starts_with("id: ") {
+            let (next, is_over) = self.places.get_mut(&run).expect("a run nobody asked for");
+            assert!(!*is_over, "an event after the last one");
+            *is_over = book.check_frame(run, *next, frame);
+            *next += 1;
+        } else if data["event"] == "replay.truncated" {
+            let (next, _) = self.places.get_mut(&run).expect("a run nobody asked for");
+            assert!(book.is_scarce && !book.is_durable && data["requested_seq"] == *next);
+            *next = data["oldest_retained_seq"].as_u64().expect("a number");
+        } else if data["status"] == "deleted" {
+            assert!(book.may_be_forgotten(run), "{run} is not deleted");
+            if let Some((_, is_over)) = self.places.get_mut(&run) {
+                *is_over = true;
+            }
+        } else {
+            assert!(data["event"] == "run.status" && data["session_id"].is_string());
+        }
     }
 }
 

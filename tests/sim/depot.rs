@@ -6,7 +6,7 @@
 use crate::random::Random;
 use crate::store::Content;
 use runwire::config::Retain;
-use runwire::id::RunNo;
+use runwire::id::{GrantId, RunNo};
 use runwire::machine::{Asker, Input};
 use runwire::record::{Answer, Batch, Fault, FaultKind, Pruned, Query};
 use runwire::time::Wall;
@@ -59,7 +59,7 @@ pub enum News {
     Unstored(u64),
     Unsynced,
     Answered(Asker, Query, Option<Answer>),
-    Pruned(Vec<RunNo>),
+    Pruned(Vec<RunNo>, Vec<GrantId>),
     Short(bool),
 }
 
@@ -71,9 +71,9 @@ impl News {
             News::Answered(asker, _, answer) => {
                 Input::Answered { asker, answer: answer.ok_or_else(fault) }
             }
-            News::Pruned(gone) => {
+            News::Pruned(gone, revoked) => {
                 let more = gone.len() > 1;
-                Input::Pruned(Ok(Pruned { gone, more }))
+                Input::Pruned(Ok(Pruned { gone, revoked, more }))
             }
             News::Short(is_short) => Input::Short(is_short),
             News::Unsynced => unreachable!("the machine is not told of syncs that failed"),
@@ -145,9 +145,11 @@ impl Depot {
             Some(Order::Commit(batch)) => self.write_group(batch, random),
             Some(Order::Prune(retain, now)) => {
                 let gone = self.committed.superfluous(retain.runs, now);
+                gone.iter().for_each(|no| self.committed.delete(*no));
+                let revoked = sweep(&mut self.committed);
                 self.change(Change::Gone(gone.clone()));
                 self.gone.extend(&gone);
-                self.news.push_back(News::Pruned(gone));
+                self.news.push_back(News::Pruned(gone, revoked));
             }
             Some(Order::Unsynced) if !std::mem::replace(&mut self.is_shut, true) => {
                 self.news.push_back(News::Unstored(self.committed_number + 1));
@@ -259,7 +261,23 @@ impl Change {
     fn apply(&self, content: &mut Content) {
         match self {
             Change::Batch(batch) => content.apply(batch),
-            Change::Gone(gone) => gone.iter().for_each(|no| content.delete(*no)),
+            Change::Gone(gone) => {
+                gone.iter().for_each(|no| content.delete(*no));
+                sweep(content);
+            }
         }
     }
+}
+
+/// Takes away grants for sessions that have no runs any more.
+fn sweep(content: &mut Content) -> Vec<GrantId> {
+    let mut gone = Vec::new();
+    let Content { runs, grants, .. } = content;
+    grants.retain(|grant| {
+        let of = |session: &str| runs.values().any(|run| *run.record.session_id == *session);
+        let stays = grant.session_id.as_deref().is_none_or(of);
+        gone.extend((!stays).then_some(grant.id));
+        stays
+    });
+    gone
 }

@@ -76,6 +76,9 @@ impl World {
 
     pub fn commit(&mut self, batch: Arc<Batch>) {
         for write in &batch.writes {
+            if let Write::HookDone { id } = write {
+                assert!(self.mail.posted.contains_key(id), "{id} was forgotten, not delivered");
+            }
             if let Write::Create { record, request, .. } = write {
                 // Once more where it is tried again.
                 self.book.created(record, request);
@@ -115,6 +118,7 @@ impl World {
             (Asker::Run(run), Some(Answer::History(history))) => {
                 self.durable.histories.insert(run, history.messages.clone());
             }
+            (Asker::Hooks, _) => {}
             (Asker::Run(run), _) => {
                 assert!(answer.is_none() && matches!(query, Query::History { .. }), "{run:?}");
             }
@@ -163,7 +167,7 @@ impl World {
                 life.is_short = *is_short;
                 life.faults += 1;
             }
-            News::Pruned(_) | News::Answered(..) | News::Unsynced => {}
+            News::Pruned(..) | News::Answered(..) | News::Unsynced => {}
         }
         // Before and after: what it does to the machine falls into this turn.
         if self.durable.is_failing() {
@@ -256,6 +260,7 @@ impl World {
         life.histories.clear();
         life.crashes += 1;
         self.agents.clear();
+        self.mail.flying.clear();
         self.just_ended.clear();
         self.book.draining = false;
         (self.drained_at, self.exited, self.reads_all) = (None, false, false);

@@ -3,6 +3,7 @@ use crate::book::{Book, Submitted};
 use crate::random::Random;
 use runwire::id::RunId;
 use runwire::limits::STEERS_WAITING_MAX;
+use runwire::wire::redact::Redact;
 
 /// One request, and what is known about its answer.
 #[derive(Clone)]
@@ -44,6 +45,12 @@ pub enum Want {
     Events {
         run: RunId,
         after: Option<u64>,
+        /// What the reader is not to be told of.
+        redact: Redact,
+    },
+    /// Runs on one stream, each with the last event that was seen of it.
+    Feed {
+        places: Vec<(RunId, Option<u64>)>,
     },
     Status {
         run: RunId,
@@ -54,7 +61,12 @@ pub enum Want {
     Steer {
         run: RunId,
     },
+    Approve {
+        run: RunId,
+    },
     Page,
+    /// Something of a run that another key has made.
+    Foreign,
     /// A request that must be refused with this status.
     Wrong(u16),
     /// A request that breaks off.
@@ -81,6 +93,7 @@ impl Ask {
             (_, 500) => unlucky,
             (Want::Wrong(wanted), _) => status == *wanted,
             (Want::Torso, _) => status == 400,
+            (Want::Foreign, _) => status == 404,
             (Want::Page | Want::List, 200) | (Want::Session, 200 | 404) => true,
             (Want::Submit { .. } | Want::Conflict { .. }, 503) => book.draining,
             (Want::Submit { .. }, 202) => true,
@@ -99,9 +112,13 @@ impl Ask {
             (Want::BadCursor { .. }, 400) => true,
             (Want::Lost { .. }, 400 | 204) => true,
             (Want::Status { run } | Want::Stop { run }, 200) => self.is_there(*run, book),
-            (Want::Events { run, after }, 200 | 204) => {
+            (Want::Events { run, after, .. }, 200 | 204) => {
                 let at_end = after.is_some() && book.runs[run].last_seq == *after;
                 at_end == (status == 204) && self.is_there(*run, book)
+            }
+            (Want::Feed { places }, 200) => places.iter().all(|(run, _)| self.is_there(*run, book)),
+            (Want::Feed { places }, 404) => {
+                places.iter().any(|(run, _)| book.may_be_forgotten(*run))
             }
             (Want::Delete { run }, 200) => self.is_there(*run, book),
             (Want::Delete { run }, 409) => {
@@ -110,12 +127,20 @@ impl Ask {
             }
             (Want::Delete { .. } | Want::DeleteSession, 507) => failing,
             (Want::DeleteSession, 200 | 404 | 409) => true,
+            (Want::Approve { run }, 200) => !book.runs[run].requests().is_empty(),
+            (Want::Approve { .. }, 409) => true,
+            // The run has asked again meanwhile, for something that may be allowed only once.
+            (Want::Approve { run }, 400) => {
+                [&b"\"session\"}"[..], b"\"always\"}"].iter().any(|end| self.bytes.ends_with(end))
+                    && book.runs[run].requests().iter().any(|request| !request.allow_permanent)
+            }
             (Want::Steer { run }, _) if status != 404 => self.allows_steer(*run, status, book),
             (
                 Want::Events { run, .. }
                 | Want::Status { run }
                 | Want::Stop { run }
                 | Want::Steer { run }
+                | Want::Approve { run }
                 | Want::BadCursor { run }
                 | Want::Lost { run }
                 | Want::Delete { run },
@@ -155,11 +180,16 @@ const SESSIONS: [&str; 3] = ["s0", "s1", "s2"];
 /// The one that is deleted now and then.
 const DOOMED_SESSION: &str = "s9";
 
+/// The secret of a key that makes no runs.
+pub const OTHER_SECRET: &str = "the-secret-of-another";
+
 /// How this client writes its requests.
 pub struct Hand {
     pub old: bool,
     pub keep_alive: bool,
     pub secret: bool,
+    /// The time on the wall, in seconds.
+    pub wall_s: u64,
 }
 
 impl Hand {
@@ -171,7 +201,9 @@ impl Hand {
             (false, false) => "Connection: close\r\n",
             _ => "",
         };
-        let secret = if self.secret { "Authorization: bearer secret\r\n" } else { "" };
+        let is_foreign = extra.starts_with("Authorization");
+        let secret = self.secret && !is_foreign;
+        let secret = if secret { "Authorization: bearer secret\r\n" } else { "" };
         format!("{method} {path} HTTP/{version}\r\n{host}{connection}{secret}{extra}\r\n")
     }
 
@@ -181,7 +213,15 @@ impl Hand {
     }
 
     pub fn page(&self, book: &Book, random: &mut Random) -> Ask {
-        let paths = ["/health", "/v1/models", "/v1/capabilities", "/health/detailed"];
+        let paths = [
+            "/health",
+            "/v1/models",
+            "/v1/capabilities",
+            "/health/detailed",
+            "/metrics",
+            "/v1/approvals",
+            "/v1/approvals/grants",
+        ];
         let head_only = random.once_in(4);
         let method = if head_only { "HEAD" } else { "GET" };
         let head = self.head(method, random.pick(&paths), "");
@@ -267,6 +307,9 @@ impl Hand {
         let path = format!("/v1/runs/{run}/events");
         let head_only = random.once_in(12);
         let method = if head_only { "HEAD" } else { "GET" };
+        if self.secret && random.once_in(3) {
+            return Ask { head_only, ..self.redacted_events(book, method, run, after, random) };
+        }
         let head = match after {
             None if random.once_in(2) => self.head(method, &format!("{path}?last_seq=-1"), ""),
             None => self.head(method, &path, ""),
@@ -279,20 +322,83 @@ impl Hand {
                 self.head(method, &path, &format!("Last-Event-ID: {seq}\r\n"))
             }
         };
-        Ask { head_only, ..self.ask(book, head, Want::Events { run, after }) }
+        Ask {
+            head_only,
+            ..self.ask(book, head, Want::Events { run, after, redact: Redact::NOTHING })
+        }
+    }
+
+    /// Up to four runs on one stream, each from the start or from some place somebody has read up
+    /// to, and often what becomes of all.
+    pub fn feed(&self, book: &Book, random: &mut Random) -> Ask {
+        let known = book.known();
+        let mut places: Vec<(RunId, Option<u64>)> = Vec::new();
+        for _ in 0..random.below(5) {
+            let run = known[random.index(known.len())];
+            let seen = book.runs[&run].frames_seen();
+            let after = (seen > 0 && random.once_in(2)).then(|| random.below(seen));
+            if places.iter().all(|(known, _)| *known != run) {
+                places.push((run, after));
+            }
+        }
+        let cursor = |after: Option<u64>| after.map_or("".to_owned(), |seq| format!(":{seq}"));
+        let runs = places.iter().map(|(run, after)| format!("{run}{}", cursor(*after)));
+        let runs = runs.collect::<Vec<_>>().join(",");
+        let watch = if places.is_empty() || random.once_in(2) { "watch=runs&" } else { "" };
+        let head = self.head("GET", &format!("/v1/events?{watch}runs={runs}"), "");
+        self.ask(book, head, Want::Feed { places })
+    }
+
+    /// The same with a token, from which some kinds of events are left out.
+    #[cfg(feature = "tokens")]
+    fn redacted_events(
+        &self,
+        book: &Book,
+        method: &str,
+        run: RunId,
+        after: Option<u64>,
+        random: &mut Random,
+    ) -> Ask {
+        use runwire::wire::token::{Claims, Verb, mint};
+        let (tools, reasoning) = random.pick(&[(true, false), (false, true), (true, true)]);
+        let redact = Redact { tools, reasoning, ..Redact::NOTHING };
+        let (key, exp) = ("default".to_owned(), self.wall_s + 86_000);
+        let token = mint(b"secret", &Claims { key, run, exp, verbs: vec![Verb::Watch], redact });
+        let cursor = after.map(|seq| format!("&last_seq={seq}")).unwrap_or_default();
+        let path = format!("/v1/runs/{run}/events?token={token}{cursor}");
+        let hand = Hand { secret: false, ..*self };
+        let head = hand.head(method, &path, "");
+        self.ask(book, head, Want::Events { run, after, redact })
+    }
+
+    /// Without tokens everyone is told everything.
+    #[cfg(not(feature = "tokens"))]
+    fn redacted_events(
+        &self,
+        book: &Book,
+        method: &str,
+        run: RunId,
+        after: Option<u64>,
+        _: &mut Random,
+    ) -> Ask {
+        assert!(self.wall_s > 0);
+        let cursor = after.map(|seq| format!("?last_seq={seq}")).unwrap_or_default();
+        let head = self.head(method, &format!("/v1/runs/{run}/events{cursor}"), "");
+        self.ask(book, head, Want::Events { run, after, redact: Redact::NOTHING })
     }
 
     /// What a reader asks that comes back to another process.
     pub fn resume(&self, book: &Book, run: RunId, after: Option<u64>, is_lost: bool) -> Ask {
         let extra = after.map(|seq| format!("Last-Event-ID: {seq}\r\n")).unwrap_or_default();
         let head = self.head("GET", &format!("/v1/runs/{run}/events"), &extra);
-        let want = if is_lost { Want::Lost { run } } else { Want::Events { run, after } };
+        let redact = Redact::NOTHING;
+        let want = if is_lost { Want::Lost { run } } else { Want::Events { run, after, redact } };
         self.ask(book, head, want)
     }
 
     pub fn all_events(&self, book: &Book, run: RunId) -> Ask {
         let head = self.head("GET", &format!("/v1/runs/{run}/events"), "");
-        self.ask(book, head, Want::Events { run, after: None })
+        self.ask(book, head, Want::Events { run, after: None, redact: Redact::NOTHING })
     }
 
     pub fn status(&self, book: &Book, run: RunId) -> Ask {
@@ -315,11 +421,45 @@ impl Hand {
         self.ask(book, head, Want::Steer { run })
     }
 
+    /// A decision about what a run has asked for last, or long ago, or about whatever waits. All may
+    /// be once: only what can be remembered may be allowed for longer.
+    pub fn approve(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {
+        let requests = book.runs[&run].requests();
+        let may_last = requests.iter().all(|request| request.allow_permanent);
+        let choices = ["once", "deny", "approve", "Allow", "session", "always", "always"];
+        let choice = random.pick(&choices[..if may_last && !requests.is_empty() { 7 } else { 4 }]);
+        let request = match random.below(4) {
+            0 => None,
+            1 => requests.first(),
+            _ => requests.last(),
+        };
+        let fields = request.map(|request| format!(",\"request_id\":\"{}\"", request.request_id));
+        let body = format!("{{\"choice\":\"{choice}\"{}}}", fields.unwrap_or_default());
+        let extra = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let head = self.head("POST", &format!("/v1/runs/{run}/approval"), &extra) + &body;
+        self.ask(book, head, Want::Approve { run })
+    }
+
     pub fn bad_cursor(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {
         let cursor = random.pick(&["x", "1e3", "-2", "99999999", "99999999999999999999"]);
         let extra = format!("Last-Event-ID: {cursor}\r\n");
         let head = self.head("GET", &format!("/v1/runs/{run}/events"), &extra);
         self.ask(book, head, Want::BadCursor { run })
+    }
+
+    /// Whatever is asked of a run by a key that has not made it.
+    pub fn foreign(&self, book: &Book, run: RunId, random: &mut Random) -> Ask {
+        let (method, path) = random.pick(&[
+            ("GET", ""),
+            ("GET", "/events"),
+            ("GET", "/events?last_seq=0"),
+            ("POST", "/stop"),
+            ("POST", "/steer"),
+            ("DELETE", ""),
+        ]);
+        let key = format!("Authorization: Bearer {OTHER_SECRET}\r\n");
+        let head = self.head(method, &format!("/v1/runs/{run}{path}"), &key);
+        self.ask(book, head, Want::Foreign)
     }
 
     /// Requests whose refusal depends on nothing but themselves.

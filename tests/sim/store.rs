@@ -1,10 +1,11 @@
 //! What rests in a durable store, as simple as it can be said: runs with all their events, and what
 //! each session has come to. It holds whoever writes to the rules of writing.
-use runwire::id::{RunId, RunNo};
+use runwire::id::{HookId, RunId, RunNo};
 use runwire::limits::IDEMPOTENCY_TTL_MS;
 use runwire::record::{
-    Answer, Batch, EventsPage, History, Lineage, Listed, MessagesPage, Outcome, Query, Record,
-    Recovered, Row, RunsPage, Said, SessionListed, SessionsPage, Status, Stored, Unfinished, Write,
+    Answer, Batch, Delivery, EventsPage, Grant, History, HooksPage, Lineage, Listed, MessagesPage,
+    Outcome, Query, Record, Recovered, Row, RunsPage, Said, SessionListed, SessionsPage, Status,
+    Stored, Unfinished, Write,
 };
 use runwire::request::{Message, Request};
 use runwire::store::transcript;
@@ -19,6 +20,10 @@ pub struct Content {
     /// What each session has come to. Runs that are sessions of their own have none here, until
     /// they are gone on with.
     heads: BTreeMap<Box<str>, Option<RunNo>>,
+    /// Leave that is remembered, the oldest first.
+    pub grants: Vec<Arc<Grant>>,
+    /// Deliveries that have not been made.
+    pub hooks: BTreeMap<HookId, Delivery>,
 }
 
 #[derive(Clone)]
@@ -50,15 +55,39 @@ impl Content {
                     run.outcome = Some(outcome.clone());
                     self.conclude(*no);
                 }
-                Write::Delete { no } => self.delete(*no),
+                Write::Delete { no } => {
+                    self.hooks.retain(|_, it| it.run != *no);
+                    self.delete(*no);
+                }
                 Write::DeleteSession { id, .. } => {
                     for no in self.of_session(id) {
+                        self.hooks.retain(|_, it| it.run != no);
                         self.delete(no);
                     }
+                    self.grants.retain(|it| it.session_id.as_ref() != Some(id));
                 }
+                Write::Grant(grant) => self.grant(grant),
+                Write::Revoke { id } => self.grants.retain(|it| it.id != *id),
+                Write::Hook(delivery) => {
+                    let known = self.hooks.insert(delivery.id, Delivery::clone(delivery));
+                    assert!(known.is_none(), "an id was used twice");
+                }
+                Write::HookLater { id, tries, due } => {
+                    if let Some(known) = self.hooks.get_mut(id) {
+                        (known.tries, known.due) = (*tries, *due);
+                    }
+                }
+                Write::HookDone { id } => drop(self.hooks.remove(id)),
                 Write::Probe => {}
             }
         }
+    }
+
+    /// In the place of one for the same call.
+    fn grant(&mut self, grant: &Arc<Grant>) {
+        let call = |it: &Grant| (it.session_id.clone(), it.arguments.clone());
+        self.grants.retain(|it| call(it) != call(grant));
+        self.grants.push(grant.clone());
     }
 
     fn create(&mut self, record: &Arc<Record>, request: &Arc<Request>, status: Status) {
@@ -151,7 +180,8 @@ impl Content {
             updated: run.updated,
             next_seq: run.lines.len() as u64,
         });
-        Recovered { last_no: self.last_no, unfinished: unfinished.collect() }
+        let (last_no, grants) = (self.last_no, self.grants.clone());
+        Recovered { last_no, unfinished: unfinished.collect(), grants }
     }
 
     /// The oldest finished runs beyond `runs`, whose keys are not good any more: a few at most.
@@ -183,7 +213,10 @@ impl Content {
 impl Content {
     pub fn answer(&self, query: &Query) -> Answer {
         match query {
-            Query::Run { id, .. } => Answer::Run(self.by_id(*id).map(|run| Box::new(run.stored()))),
+            Query::Run { owner, id } => {
+                let run = self.by_id(*id).filter(|run| run.record.owner == *owner);
+                Answer::Run(run.map(|run| Box::new(run.stored())))
+            }
             Query::Idempotent { key, since, .. } => {
                 let is_meant = |run: &&Kept| {
                     let known = run.record.idempotency.as_ref();
@@ -217,10 +250,26 @@ impl Content {
                 Answer::Sessions(SessionsPage { sessions, has_more: rest.next().is_some() })
             }
             Query::Session { id, .. } => Answer::Session(self.session(id).map(Box::new)),
+            Query::Hooks { limit } => Answer::Hooks(self.hooks_due(*limit)),
             Query::Messages { id, limit, offset, .. } => {
                 Answer::Messages(self.session(id).map(|_| self.messages(id, *limit, *offset)))
             }
         }
+    }
+
+    fn hooks_due(&self, limit: usize) -> HooksPage {
+        let mut firsts: BTreeMap<&str, &Delivery> = BTreeMap::new();
+        for hook in self.hooks.values() {
+            let first = firsts.entry(hook.origin()).or_insert(hook);
+            if hook.due < first.due {
+                *first = hook;
+            }
+        }
+        let mut deliveries: Vec<Delivery> = firsts.into_values().cloned().collect();
+        deliveries.sort_by_key(|it| (it.due, it.id));
+        deliveries.truncate(limit);
+        let more = deliveries.len() < self.hooks.len();
+        HooksPage { deliveries, more }
     }
 
     /// As many events as fit, and at least one.
@@ -263,7 +312,7 @@ impl Content {
             created: self.runs[first].record.created,
             updated: self.runs[last].updated,
             runs: runs.len() as u64,
-            preview: transcript::preview(&self.runs[first].request.input),
+            preview: self.runs[first].request.input.preview(),
         })
     }
 
@@ -301,7 +350,7 @@ impl Kept {
             updated: self.updated,
             session_id: self.record.session_id.clone(),
             model: None,
-            preview: transcript::preview(&self.request.input),
+            preview: self.request.input.preview(),
             usage: None,
             error: None,
         }

@@ -3,15 +3,18 @@ use crate::agent::Agent;
 use crate::book::Book;
 use crate::client::Client;
 use crate::depot::Depot;
+use crate::hooks::{Mail, webhooks};
 use crate::lives::{Life, ids};
 use crate::random::Random;
-use crate::script::{Ask, Hand};
+use crate::script::{Ask, Hand, OTHER_SECRET};
+use runwire::approval::Choice;
 use runwire::budget::Limit;
-use runwire::config::{About, Config, OnOrphan};
-use runwire::event::Cause;
+use runwire::config::{About, Config, Key, OnOrphan};
+use runwire::event::{Cause, Event, Kind};
 use runwire::id::{ConnId, RunKey};
 use runwire::limits::{
     DRAIN_LAST_WORD_MS, IDEMPOTENCY_TTL_MS, LINGER_MS, OUTBOX_BYTES_MAX, SEGMENT_BYTES_MAX,
+    STORE_EXIT_MS,
 };
 use runwire::machine::{Counts, Input, Machine, Output};
 use runwire::request::Steer;
@@ -35,6 +38,8 @@ pub struct Outcome {
     /// Of all the machine said.
     pub digest: u64,
     pub frames_read: u64,
+    /// Requests that were refused because memory was scarce.
+    pub spared: u64,
     /// Steers that readers saw taken in, and those they saw come too late.
     pub steers_told: (u64, u64),
     /// Processes that ended, and events that had been shown before and were there afterwards.
@@ -45,11 +50,20 @@ pub struct Outcome {
     pub faults: u64,
     /// Readers that were told from the store while their run worked.
     pub fell_behind: u64,
+    /// Events that were left out for readers with tokens.
+    pub left_out: u64,
+    /// Times that leave was asked for and decided on, and that it was known from before.
+    pub decided: u64,
+    pub granted: u64,
+    /// Deliveries to webhooks that were made, and tries that were not the first.
+    pub posted: u64,
+    pub posted_again: u64,
 }
 
 impl Outcome {
     pub fn add(&mut self, other: &Outcome) {
         self.frames_read += other.frames_read;
+        self.spared += other.spared;
         self.steers_told.0 += other.steers_told.0;
         self.steers_told.1 += other.steers_told.1;
         self.crashes += other.crashes;
@@ -57,6 +71,11 @@ impl Outcome {
         self.histories += other.histories;
         self.faults += other.faults;
         self.fell_behind += other.fell_behind;
+        self.left_out += other.left_out;
+        self.decided += other.decided;
+        self.granted += other.granted;
+        self.posted += other.posted;
+        self.posted_again += other.posted_again;
     }
 }
 
@@ -77,6 +96,8 @@ pub struct World {
     pub agents: BTreeMap<RunKey, Agent>,
     /// Runs whose agents have ended in this turn.
     pub just_ended: Vec<RunKey>,
+    /// The run that asks for leave at this moment.
+    asking: Option<RunKey>,
     pub book: Book,
     pub drained_at: Option<Tick>,
     pub exited: bool,
@@ -85,6 +106,7 @@ pub struct World {
     /// A running digest of everything the machine said.
     pub digest: u64,
     pub durable: Life,
+    pub mail: Mail,
 }
 
 impl World {
@@ -95,6 +117,7 @@ impl World {
         let is_durable = random.once_in(2);
         let is_simple = random.once_in(4);
         let ttl_ms = config.orphan_ttl.as_millis() as u64;
+        let is_scarce = config.memory.is_some();
         let stock = if is_durable {
             if random.once_in(4) {
                 config.retain.runs = Some(random.below(6));
@@ -115,12 +138,14 @@ impl World {
             clients: BTreeMap::new(),
             agents: BTreeMap::new(),
             just_ended: Vec::new(),
-            book: Book { ttl_ms, is_durable, is_simple, ..Book::default() },
+            asking: None,
+            book: Book { ttl_ms, is_durable, is_scarce, is_simple, ..Book::default() },
             drained_at: None,
             exited: false,
             reads_all: false,
             digest: 0,
             durable: Life { seed, is_loud, ..Life::default() },
+            mail: Mail::default(),
         }
     }
 
@@ -174,18 +199,35 @@ impl World {
     }
 
     fn outcome(&self) -> Outcome {
-        let Book { frames_read, steers_told, frames_survived, histories, .. } = self.book;
+        let Book {
+            frames_read,
+            spared,
+            steers_told,
+            frames_survived,
+            histories,
+            left_out,
+            decided,
+            granted,
+            ..
+        } = self.book;
         let Life { crashes, faults, fell_behind, .. } = self.durable;
         let digest = self.digest;
+        let (posted, posted_again) = (self.mail.posted.len() as u64, self.mail.again);
         Outcome {
+            posted,
+            posted_again,
             digest,
             frames_read,
+            spared,
             steers_told,
             crashes,
             frames_survived,
             histories,
             faults,
             fell_behind,
+            left_out,
+            decided,
+            granted,
         }
     }
 
@@ -215,6 +257,7 @@ impl World {
     pub fn turn(&mut self) {
         self.book.turn += 1;
         self.store_works();
+        self.mail_returns();
         self.machine.end_turn(self.now);
         self.look_if_full();
         let mut late = Vec::new();
@@ -297,16 +340,31 @@ impl World {
             Output::Start { run, request, .. } => self.start(run, &request),
             Output::Cancel { run, cause } => self.cancel(run, cause),
             Output::Steer { run, steer } => self.steer(run, steer),
+            Output::Decide { run, choice } => self.decide(run, choice),
             Output::Commit(batch) => self.commit(batch),
             Output::Ask { asker, query } => self.store_asked(asker, query),
             Output::Prune { retain, now } => match &mut self.stock {
                 Stock::Memory(_) => unreachable!("a store in memory is not cleaned up"),
                 Stock::Durable(depot) => depot.prune(retain, now),
             },
+            Output::Measure(id) => self.tell(Input::Measured(id, Box::default())),
+            Output::Deliver(delivery) => self.post(delivery),
+            Output::Note(_) => {}
             Output::Exit => {
                 assert!(self.drained_at.is_some() && !self.exited);
                 self.exit();
             }
+        }
+    }
+
+    fn decide(&mut self, run: RunKey, choice: Choice) {
+        let agent = self.agents.get_mut(&run).expect("an agent that waits");
+        assert!(std::mem::take(&mut agent.waits), "{run:?} was told twice");
+        assert!(agent.told.is_none(), "{run:?} was given leave on its way out");
+        if self.asking == Some(run) && choice != Choice::Deny {
+            self.book.granted(agent.id, choice);
+        } else {
+            self.book.decided(agent.id, choice);
         }
     }
 
@@ -362,11 +420,12 @@ impl World {
             client.pending.extend_from_slice(&unsent[0][..first]);
             client.pending.extend_from_slice(&unsent[1][..count - first]);
             self.digest = self.digest.rotate_left(7) ^ count as u64;
-            client.takes(count, count == waiting, self.now.tick);
             self.tell(Input::Sent(id, count));
-            if !self.clients.contains_key(&id) {
-                return true;
-            }
+            let is_more = self.machine.unsent(id).iter().any(|bytes| !bytes.is_empty());
+            let Some(client) = self.clients.get_mut(&id) else { return true };
+            // What is due to a redacted reader is lent to it piece by piece.
+            let all = count == waiting && !(is_more && client.is_redacted());
+            client.takes(count, all, self.now.tick);
         }
         false
     }
@@ -376,12 +435,15 @@ impl World {
             return;
         }
         let old = self.random.once_in(6);
-        let hand =
-            Hand { old, keep_alive: !self.random.once_in(5), secret: self.config.key.is_some() };
+        let keep_alive = !self.random.once_in(5);
+        let hand = self.hand(old, keep_alive);
         let count = if old && !hand.keep_alive { 1 } else { 1 + self.random.below(4) };
         let mut asks: Vec<Ask> = (0..count).map(|_| self.some_ask(&hand)).collect();
         if let Some(resumed) = self.resume(&hand) {
             asks.insert(0, resumed);
+        } else if !self.book.known().is_empty() && self.random.once_in(8) {
+            // Nothing comes behind a feed, which has no end.
+            asks = vec![hand.feed(&self.book, &mut self.random)];
         }
         let mut half_closes = self.random.once_in(4);
         if self.random.once_in(12) {
@@ -397,6 +459,10 @@ impl World {
         assert!(self.clients.insert(id, client).is_none(), "{id:?} was given away twice");
     }
 
+    fn hand(&self, old: bool, keep_alive: bool) -> Hand {
+        Hand { old, keep_alive, secret: self.config.key.is_some(), wall_s: self.now.wall.seconds() }
+    }
+
     fn some_ask(&mut self, hand: &Hand) -> Ask {
         let runs = self.book.known();
         let random = &mut self.random;
@@ -404,10 +470,12 @@ impl World {
             return hand.submit(&mut self.book, random);
         }
         let run = runs[random.index(runs.len())];
-        match random.below(26) {
+        match random.below(30) {
+            26.. => hand.approve(&self.book, run, random),
             0..11 => hand.events(&self.book, run, random),
             11 | 12 => hand.status(&self.book, run),
             13 => hand.stop(&self.book, run),
+            15 if hand.secret => hand.foreign(&self.book, run, random),
             14 | 15 => hand.page(&self.book, random),
             16 if !self.book.may_be_forgotten(run) && self.book.ttl_ms > 100_000 => {
                 hand.bad_cursor(&self.book, run, random)
@@ -492,8 +560,29 @@ impl World {
             self.agents.remove(&key);
             self.just_ended.push(key);
         }
+        self.asking = agent_asks(&event).then_some(key);
         self.tell(Input::Event(event));
+        if self.asking.is_some() {
+            // What is known from before is told before anything else can happen.
+            while let Some(output) = self.machine.poll_output() {
+                self.perform(output);
+            }
+            self.asking = None;
+        }
         true
+    }
+
+    /// Whoever waits for leave is given an answer.
+    fn answer_all(&mut self) {
+        let waiting = self.agents.values().filter(|agent| agent.waits && agent.told.is_none());
+        let (secret, wall_s) = (self.config.key.is_some(), self.now.wall.seconds());
+        let hand = Hand { old: false, keep_alive: true, secret, wall_s };
+        for run in waiting.map(|agent| agent.id).collect::<Vec<_>>() {
+            let ask = hand.approve(&self.book, run, &mut self.random);
+            let client = Client::new(vec![ask], usize::MAX, usize::MAX, self.now.tick);
+            let id = self.machine.open(self.now).expect("room for one more");
+            self.clients.insert(id, client);
+        }
     }
 
     fn somebody_leaves(&mut self) {
@@ -523,6 +612,7 @@ impl World {
         loop {
             let before = self.progress();
             self.store_catches_up();
+            self.answer_all();
             for id in self.ids() {
                 self.clients.get_mut(&id).expect("just listed").window = usize::MAX;
                 let count = self.clients[&id].sendable().len();
@@ -535,15 +625,21 @@ impl World {
             self.agents_speak();
             self.agents.values_mut().for_each(|agent| agent.stalled = false);
             self.turn();
-            let is_quiet = before == self.progress() && self.is_store_idle();
-            if is_quiet && self.agents.is_empty() && !self.await_retry() {
+            let is_quiet =
+                before == self.progress() && self.is_store_idle() && !self.machine.has_writable();
+            // Agents may wait for the store, too.
+            if is_quiet && !self.await_retry() && self.agents.is_empty() {
                 break;
             }
         }
         let counts = self.machine.counts();
         assert_eq!((counts.working, counts.queued, counts.subscribers), (0, 0, 0));
         for (id, client) in &self.clients {
-            assert!(client.is_content(), "{id:?} was not told to the end: {:?}", client.asks);
+            assert!(
+                client.is_content(&self.book),
+                "{id:?} was not told to the end: {:?}",
+                client.asks
+            );
             assert!(!client.blocked && !client.is_following());
         }
         self.read_everything();
@@ -559,7 +655,7 @@ impl World {
 
     /// Whoever comes after the end is told everything.
     fn read_everything(&mut self) {
-        let hand = Hand { old: false, keep_alive: true, secret: self.config.key.is_some() };
+        let hand = self.hand(false, true);
         for run in self.lasting() {
             let ask = hand.all_events(&self.book, run);
             let client = Client::new(vec![ask], usize::MAX, usize::MAX, self.now.tick);
@@ -604,10 +700,12 @@ impl World {
                 break;
             }
         }
+        self.mail_is_delivered();
         assert_eq!(self.machine.counts(), Counts::default(), "something was never forgotten");
         assert!(self.agents.is_empty());
         let runs = self.book.runs.len() as u64 + 1;
-        let ttl = self.book.ttl_ms.max(IDEMPOTENCY_TTL_MS) + runs * self.book.ttl_ms;
+        let asked = self.book.decided * self.config.approval_timeout.as_millis() as u64;
+        let ttl = self.book.ttl_ms.max(IDEMPOTENCY_TTL_MS) + runs * self.book.ttl_ms + asked;
         let late = self.now.tick > left_at.after(ttl + 100_000);
         assert!(!late, "an orphan outlived its time: {left_at:?} {:?}, {runs} runs", self.now.tick);
     }
@@ -655,7 +753,9 @@ impl World {
         let grace = self.config.drain.as_millis() as u64 + DRAIN_LAST_WORD_MS + LINGER_MS;
         let begun = self.drained_at.expect("an exit follows a drain");
         let is_failing = self.durable.is_failing() || !self.is_store_idle();
-        let late = begun.after(grace + 400) < self.now.tick;
+        // A store that failed meanwhile may be well again by now.
+        let retried = if self.durable.faults > 0 { STORE_EXIT_MS } else { 0 };
+        let late = begun.after(grace + retried + 400) < self.now.tick;
         assert!(!late || !self.reads_all || is_failing, "the drain took too long");
         let counts = self.machine.counts();
         assert!(counts.working == 0 || is_failing);
@@ -674,16 +774,26 @@ impl World {
     }
 }
 
+fn agent_asks(event: &Event) -> bool {
+    matches!(event.kind, Kind::ApprovalRequest(_))
+}
+
 fn config(random: &mut Random) -> Config {
     let mut config = Config::default();
     config.max_runs = 1 + random.index(4);
     config.max_queue = random.index(5);
     config.max_body = 19_000;
-    config.key = random.once_in(3).then(|| "secret".to_owned());
+    config.key = random.once_in(2).then(|| "secret".to_owned());
+    config.keys = config.key.iter().map(|_| Key::new("other", OTHER_SECRET)).collect();
     config.orphan_ttl = Duration::from_secs(random.pick(&[1, 60, 3600]));
+    config.approval_timeout = Duration::from_secs(random.pick(&[5, 600]));
     config.budget.wall = random.once_in(3).then(|| Duration::from_secs(20));
+    if random.once_in(3) {
+        config.memory = Some((384 * 1024) << random.below(4));
+    }
     if random.once_in(3) {
         config.on_orphan = OnOrphan::Cancel;
     }
+    config.webhooks = webhooks(random);
     config
 }

@@ -201,6 +201,7 @@ impl Desk {
                 key: key.into(),
                 fingerprint: u128::MAX - u128::from(no.0),
             }),
+            webhook: None,
         };
         (Arc::new(record), Arc::new(request))
     }

@@ -7,7 +7,7 @@ use runwire::record::{
     Said, SessionListed, SessionsPage, Status, Stored,
 };
 use runwire::request::{Content, Message, Request, ToolCall};
-use runwire::store::transcript::{NO_RESULT, preview};
+use runwire::store::transcript::NO_RESULT;
 use runwire::time::Wall;
 use std::sync::Arc;
 
@@ -172,6 +172,7 @@ impl Model {
                 let session = self.session(owner, id, |session| self.listed(session));
                 Answer::Session(session.map(Box::new))
             }
+            Query::Hooks { .. } => unreachable!("the script has none"),
             Query::Messages { owner, id, limit, offset, latest } => {
                 let all = self.session(owner, id, |session| self.said_in(session));
                 Answer::Messages(all.map(|all| page(all, *limit, *offset, *latest)))
@@ -217,7 +218,7 @@ impl Model {
             created: session.created,
             updated: session.updated,
             runs: runs.len() as u64,
-            preview: preview(&runs[0].request.input),
+            preview: runs[0].request.input.preview(),
         }
     }
 
@@ -263,7 +264,7 @@ impl Run {
             updated: self.updated,
             session_id: self.record.session_id.clone(),
             model: self.record.model.clone(),
-            preview: preview(&self.request.input),
+            preview: self.request.input.preview(),
             usage: outcome.usage,
             error: outcome.error.as_deref().map(Box::from),
         }

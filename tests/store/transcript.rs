@@ -3,7 +3,7 @@ use crate::desk::{completed, delta, ended, failed, interim, line, shown, started
 use runwire::event::{Delta, Kind, Reasoning, Truncated};
 use runwire::id::RunId;
 use runwire::request::{Content, Part};
-use runwire::store::transcript::{NO_RESULT, preview, said};
+use runwire::store::transcript::{NO_RESULT, said};
 use runwire::time::Wall;
 
 fn told(steps: Vec<Kind>, output: Option<&str>) -> Vec<String> {
@@ -129,10 +129,10 @@ fn lines_of_a_later_version_are_passed_over() {
 
 #[test]
 fn a_preview_is_the_first_hundred_characters_on_one_line() {
-    assert_eq!(*preview(&Content::Text(" One\ntwo ".to_owned())), *"One two");
+    assert_eq!(*Content::Text(" One\ntwo ".to_owned()).preview(), *"One two");
     let long = "言".repeat(200);
-    assert_eq!(*preview(&Content::Text(long.clone())), *("言".repeat(99) + "…"));
+    assert_eq!(*Content::Text(long.clone()).preview(), *("言".repeat(99) + "…"));
     let image = Part::Image { url: "https://x/y.png".to_owned(), detail: None };
     let parts = vec![image, Part::Text("See".to_owned()), Part::Text(long)];
-    assert_eq!(*preview(&Content::Parts(parts)), *("See ".to_owned() + &"言".repeat(95) + "…"));
+    assert_eq!(*Content::Parts(parts).preview(), *("See ".to_owned() + &"言".repeat(95) + "…"));
 }

@@ -95,9 +95,11 @@ fn an_export_of_a_sound_file_has_everything() {
 fn an_export_goes_on_past_damaged_pages_and_counts_what_it_lost() {
     let folder = file_of(20);
     let bytes = fs::read(folder.file()).unwrap();
-    let pages = bytes.len() / 4096;
+    // Without its schema a file has no tables.
+    let has_schema = |page: &[u8]| page.windows(7).any(|text| text == b"CREATE ");
+    let pages = (1..bytes.len() / 4096).filter(|page| !has_schema(&bytes[page * 4096..][..4096]));
     let mut most = 0;
-    for page in (2..pages).step_by(7) {
+    for page in pages.step_by(7) {
         let mut damaged = bytes.clone();
         damaged[page * 4096..(page + 1) * 4096].fill(0xa5);
         let other = Folder::new();

@@ -66,6 +66,7 @@ pub fn record(no: u64) -> Record {
         lineage: Lineage::Session,
         created: Wall(no * 1_000_000),
         idempotency: None,
+        webhook: None,
     }
 }
 

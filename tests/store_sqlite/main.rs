@@ -3,6 +3,8 @@
 #![cfg(feature = "sqlite")]
 mod damage;
 mod full;
+mod grants;
+mod hooks;
 mod kit;
 mod open;
 mod prune;

@@ -62,6 +62,10 @@ fn a_head_is_taken_apart() {
         session_key: Some(""),
         session_id: Some("\u{e9}"),
         fetch_method: Some("PUT"),
+        #[cfg(feature = "page")]
+        accepts_html: false,
+        #[cfg(feature = "page")]
+        if_none_match: None,
     };
     assert_eq!(accepted(text), expected);
 }

@@ -1,6 +1,6 @@
 //! JSON: what is taken, and what is refused beyond serde_json's own refusals.
 use runwire::limits::JSON_VALUES_MAX;
-use runwire::wire::json::parse;
+use runwire::wire::json::{parse, whole};
 use serde_json::{Value, json};
 
 fn refused(bytes: &[u8]) -> String {
@@ -20,6 +20,27 @@ fn good_json_is_what_serde_makes_of_it() {
     }
     let nested = format!("{}{}", "[".repeat(127), "]".repeat(127));
     assert!(parse(nested.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_whole_number_may_be_written_as_a_float() {
+    for (text, expected) in [
+        ("60", Some(60)),
+        ("60.0", Some(60)),
+        ("6e1", Some(60)),
+        ("0", Some(0)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("1e19", Some(10_000_000_000_000_000_000)),
+        ("18446744073709551616", None),
+        ("60.5", None),
+        ("-1", None),
+        ("-1.0", None),
+        ("\"60\"", None),
+        ("true", None),
+        ("null", None),
+    ] {
+        assert_eq!(whole(&parse(text.as_bytes()).unwrap()), expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The wire layer from outside: bytes in, values out, and however they are cut the same answer.
+mod approval;
 mod body;
 mod head;
 mod json;

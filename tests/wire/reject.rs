@@ -1,5 +1,5 @@
 //! The refusals, row by row as the contract has them.
-use runwire::wire::{Lacks, Reject};
+use runwire::wire::{Lacks, Reject, TokenFlaw};
 use serde_json::{Value, json};
 
 const REQUEST: &str = "invalid_request_error";
@@ -27,8 +27,15 @@ fn table() -> Vec<Row> {
         (Reject::InvalidSteerInput, 400, "invalid_steer_input", false),
         (Reject::SteerTooLong, 400, "invalid_steer_input", false),
         (Reject::InvalidApprovalChoice, 400, "invalid_approval_choice", false),
+        (Reject::InvalidWebhook("must"), 400, "invalid_webhook", false),
+        (Reject::ApprovalNotPermanent, 400, "invalid_approval_choice", false),
+        (Reject::GrantNotFound("grant_0".into()), 404, "grant_not_found", false),
         (Reject::InvalidApprovalRequest, 400, "invalid_approval_request", false),
         (Reject::AuthFailed, 401, "gateway_auth_failed", false),
+        (Reject::RunToken(TokenFlaw::Refused("is late")), 401, "gateway_auth_failed", false),
+        (Reject::RunToken(TokenFlaw::LacksVerb(Some("stop"))), 403, "insufficient_scope", false),
+        (Reject::RunToken(TokenFlaw::LacksVerb(None)), 403, "insufficient_scope", false),
+        (Reject::RunToken(TokenFlaw::Field(gone("verb"))), 400, "", false),
         (Reject::OriginNotAllowed(gone("x")), 403, "origin_not_allowed", false),
         (Reject::InsufficientScope("runs"), 403, "insufficient_scope", false),
         (Reject::NotFound, 404, "not_found", false),
@@ -48,12 +55,13 @@ fn table() -> Vec<Row> {
         (Reject::TooManySteers { retry_after_s: 5 }, 429, "rate_limit_exceeded", false),
         (Reject::HeadersTooLarge, 431, "headers_too_large", true),
         (Reject::Draining { retry_after_s: 5 }, 503, "gateway_draining", false),
+        (Reject::MemoryExhausted { retry_after_s: 2 }, 503, "memory_exhausted", false),
         (Reject::StoreUnavailable, 507, "store_unavailable", false),
     ];
     let kind = |reject: &Reject| match reject {
-        Reject::AuthFailed => "gateway_auth_error",
+        Reject::AuthFailed | Reject::RunToken(TokenFlaw::Refused(_)) => "gateway_auth_error",
         Reject::TooManyRuns { .. } | Reject::TooManySteers { .. } => "rate_limit_error",
-        Reject::StoreUnavailable => "server_error",
+        Reject::MemoryExhausted { .. } | Reject::StoreUnavailable => "server_error",
         _ => REQUEST,
     };
     let complete = |(reject, status, code, closes): (Reject, u16, &'static str, bool)| {

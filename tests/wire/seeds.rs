@@ -53,3 +53,8 @@ fn sse_seeds_hold() {
 fn submit_seeds_hold() {
     replay("submit", wire::submit::fuzz);
 }
+
+#[test]
+fn approval_seeds_hold() {
+    replay("approval", wire::approval::fuzz);
+}

@@ -35,6 +35,7 @@ fn a_text_is_all_it_takes() {
         provider: None,
         model_options: Map::new(),
         budget: Budget::default(),
+        webhook: None,
     };
     assert_eq!(accepted(json!({"input": "list files in /tmp"})), expected);
     let nothing_more = json!({

@@ -13,6 +13,8 @@ mod settings;
 mod transport;
 #[cfg(feature = "llm")]
 mod watch;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
 
 use super::{Cancel, Ending};
 use crate::event::Usage;

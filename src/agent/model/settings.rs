@@ -96,28 +96,31 @@ impl OpenAiSettings {
             .max_idle_connections(IDLE_CONNECTIONS_MAX)
             .max_idle_connections_per_host(IDLE_CONNECTIONS_MAX)
             .proxy(proxy(url)?)
-            .tls_config(TlsConfig::builder().root_certs(self.roots()?).build())
+            .tls_config(
+                TlsConfig::builder().root_certs(roots(self.authorities.as_deref())?).build(),
+            )
             .build();
         let connector = ().chain(ConnectProxyConnector::default());
         let connector = connector.chain(Tcp).chain(RustlsConnector::default());
         Ok(Agent::with_parts(config, connector, Lookup(self.dns.clone())))
     }
+}
 
-    fn roots(&self) -> Result<RootCerts, String> {
-        let Some(pem) = &self.authorities else { return Ok(RootCerts::WebPki) };
-        let mut certificates = Vec::new();
-        for item in parse_pem(pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                Ok(_) => {}
-                Err(error) => return Err(format!("The authorities are not PEM: {error}")),
-            }
+/// These authorities, or the public ones.
+pub(super) fn roots(pem: Option<&[u8]>) -> Result<RootCerts, String> {
+    let Some(pem) = pem else { return Ok(RootCerts::WebPki) };
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(format!("The authorities are not PEM: {error}")),
         }
-        if certificates.is_empty() {
-            return Err("The authorities hold no certificate".to_owned());
-        }
-        Ok(certificates.into())
     }
+    if certificates.is_empty() {
+        return Err("The authorities hold no certificate".to_owned());
+    }
+    Ok(certificates.into())
 }
 
 /// The environment's proxy. This machine is never reached through one.

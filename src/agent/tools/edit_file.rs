@@ -1,6 +1,6 @@
 //! The tool `edit_file`: one passage of a file for another, byte for byte.
 use super::args::{Args, FILE_PATH, Field, Kind};
-use super::{Tool, ToolCx};
+use super::{Need, Tool, ToolCx, Tools};
 use crate::limits::TOOL_FILE_BYTES_MAX;
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,8 +31,16 @@ pub(super) const TOOL: Tool = Tool {
             description: "Replace every place where the passage stands. Default false.",
         },
     ],
+    is_plain_read: false,
+    need,
     run: edit_file,
 };
+
+fn need(args: &Args, tools: &Tools) -> Option<Need> {
+    let (old, new) = (args.text("old_string"), args.text("new_string"));
+    let shown = |place: &str| format!("In {place}, replace:\n{old}\nby:\n{new}");
+    tools.files.need(args.text("path"), shown)
+}
 
 fn edit_file(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     let path = args.text("path");
@@ -43,7 +51,7 @@ fn edit_file(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     if old == new {
         return Err("`old_string` and `new_string` are the same. Nothing to change.".to_owned());
     }
-    let target = cx.files.target(path, false)?;
+    let target = cx.target(path, false)?;
     let read = target.folder.file(&target.name).and_then(read_whole);
     let before = read.map_err(|why| cx.files.explain(path, &why))?;
     let places = find_all(&before, old);

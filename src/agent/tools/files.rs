@@ -4,6 +4,7 @@
 //! Every path is resolved first, links and all, then judged, then opened without following a link
 //! (`folder.rs`): what was judged is what is opened, whatever is swapped in between.
 use super::folder::Folder;
+use super::leave::{Need, Widening};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -77,13 +78,33 @@ impl Files {
         })
     }
 
+    /// What must be asked before `path` is written, if it lies outside the workspace: `what` says
+    /// what is to be done there.
+    pub fn need(&self, path: &str, what: impl Fn(&str) -> String) -> Option<Need> {
+        let real = check_text(path).and_then(|()| self.resolve_new(path)).ok()?;
+        let is_closed = self.is_private(&self.private(), &real);
+        if is_closed || self.allow_outside || real.starts_with(&self.root) {
+            return None;
+        }
+        let command = what(&real.display().to_string());
+        let widening = Widening::write(real.clone(), real);
+        let opens = widening.in_words("this one call").unwrap_or_default();
+        let description = format!("This writes outside the workspace. {opens}");
+        Some(Need { command, description, widening })
+    }
+
     /// Finds the place to write `path` to; `make_folders` makes those on the way to it.
-    pub fn target(&self, path: &str, make_folders: bool) -> Result<Target, String> {
+    pub fn target(
+        &self,
+        path: &str,
+        make_folders: bool,
+        widening: &Widening,
+    ) -> Result<Target, String> {
         check_text(path)?;
         let real = self.resolve_new(path)?;
         self.check_private(path, &real)?;
         let inside = real.starts_with(&self.root);
-        if !inside && !self.allow_outside {
+        if !inside && !self.allow_outside && !widening.covers(&real) {
             let root = self.root.display();
             return Err(format!(
                 "`{path}` is outside the workspace {root}, and files are written only inside it. \

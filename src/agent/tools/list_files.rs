@@ -27,6 +27,8 @@ pub(super) const TOOL: Tool = Tool {
             description: "What to list: `*.rs` by name, or `src/**/*.rs` by path. `*`, `?`, `**`.",
         },
     ],
+    is_plain_read: true,
+    need: super::no_need,
     run: list_files,
 };
 

@@ -1,6 +1,7 @@
 //! The tool `read_file`: some lines of a text, or what kind of file it is.
 use super::args::{Args, FILE_PATH, Field, Kind};
-use super::{Tool, ToolCx};
+use super::telling::is_telling;
+use super::{Need, Tool, ToolCx, Tools, Widening};
 use crate::limits::{READ_LINES, TOOL_ENTRY_BYTES_MAX};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -26,6 +27,8 @@ pub(super) const TOOL: Tool = Tool {
             description: "How many lines to read. Default 2000.",
         },
     ],
+    is_plain_read: true,
+    need,
     run: read_file,
 };
 
@@ -33,6 +36,18 @@ pub(super) const TOOL: Tool = Tool {
 const SHOWN_BYTES_MAX: usize = TOOL_ENTRY_BYTES_MAX - 1024;
 /// Bytes of a binary file shown.
 const DUMP_BYTES: usize = 256;
+
+fn need(args: &Args, tools: &Tools) -> Option<Need> {
+    let path = args.text("path");
+    let real = tools.files.resolve(path).ok().filter(|real| is_telling(real))?;
+    let description = "A file of this name likely holds keys or passwords. If you allow it, the \
+                       model gets to read it.";
+    Some(Need {
+        command: format!("Read {}", real.display()),
+        description: description.to_owned(),
+        widening: Widening::default(),
+    })
+}
 
 fn read_file(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     let path = args.text("path");

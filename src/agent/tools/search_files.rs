@@ -43,6 +43,8 @@ pub(super) const TOOL: Tool = Tool {
             description: "True to find capital and small letters alike. Default false.",
         },
     ],
+    is_plain_read: true,
+    need: super::no_need,
     run: search_files,
 };
 

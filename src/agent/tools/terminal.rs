@@ -1,9 +1,13 @@
 //! The tool `terminal`: a shell command, its output, and the certain end of its processes.
 use super::args::{Args, Field, Kind};
-use super::{Tool, ToolCx};
+use super::files::Files;
+use super::keys;
+use super::rules::{self, Scene};
+use super::{Need, Tool, ToolCx, Tools};
 use crate::limits::{COMMAND_SECONDS, COMMAND_SECONDS_MAX};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 mod group;
@@ -47,18 +51,42 @@ pub(super) const TOOL: Tool = Tool {
             description: "Seconds until it is ended, at most 600. Default 120.",
         },
     ],
+    is_plain_read: false,
+    need,
     run: terminal,
 };
+
+fn need(args: &Args, tools: &Tools) -> Option<Need> {
+    let folder = folder(args, &tools.files);
+    let confinement = tools.starter.confinement();
+    let scene = Scene {
+        files: &tools.files,
+        state: &tools.state,
+        keys: &keys::places(),
+        folder: folder.clone(),
+        is_confined: confinement.landlock_abi > 0,
+        no_network: !confinement.network,
+    };
+    let mut need = rules::need(args.text("command"), &scene)?;
+    if folder != tools.files.root() {
+        need.command += &format!("\n(in {})", folder.display());
+    }
+    Some(need)
+}
+
+fn folder(args: &Args, files: &Files) -> PathBuf {
+    match args.text("workdir") {
+        "" => files.root().to_owned(),
+        workdir => files.absolute(workdir),
+    }
+}
 
 fn terminal(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     let command = args.text("command");
     if command.contains('\0') {
         return Err("The command contains a NUL character. Write it without.".to_owned());
     }
-    let folder = match args.text("workdir") {
-        "" => cx.files.root().to_owned(),
-        workdir => cx.files.absolute(workdir),
-    };
+    let folder = folder(args, cx.files);
     if !folder.is_dir() {
         let shown = folder.display();
         return Err(format!("workdir {shown} is not a folder. Name one that exists."));
@@ -73,7 +101,8 @@ fn terminal(args: &Args, cx: &ToolCx<'_>) -> Result<String, String> {
     let mut output = Output::default();
     let limit = Duration::from_secs(seconds);
     let environment = environment(cx);
-    let ended = cx.starter.run(command, &folder, environment, limit, cx.cancel, &mut output);
+    let starter = cx.starter.widened(cx.widening);
+    let ended = starter.run(command, &folder, environment, limit, cx.cancel, &mut output);
     let end = ended.map_err(failed)?;
     let text = output.told();
     match end {
@@ -96,10 +125,11 @@ const AGENTS: &[&str] =
 
 /// The server's environment without its settings, its keys, and whatever holds a secret.
 fn environment(cx: &ToolCx<'_>) -> Vec<(OsString, OsString)> {
+    let is_confined = cx.starter.is_confined() && !cx.widening.is_unconfined();
     let fits = |name: &str, value: &str| {
         let ours = name.starts_with("RUNWIRE_") || name == "API_SERVER_KEY";
         let private = cx.private_env.iter().any(|private| private == name);
-        let way_out = cx.starter.is_confined() && AGENTS.contains(&name);
+        let way_out = is_confined && AGENTS.contains(&name);
         !ours && !private && !way_out && cx.secrets.mask(value) == value
     };
     std::env::vars_os()

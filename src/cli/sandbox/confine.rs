@@ -9,6 +9,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
     PathBeneath, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
+use runwire::agent::cgroup;
 use runwire::limits::SANDBOX_PATHS_MAX;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
@@ -52,8 +53,24 @@ fn restrict(plan: &Plan) -> Result<u32, RulesetError> {
         false => AccessFs::from_read(KNOWN),
     };
     open.path(Path::new("/"), AccessFs::ReadDir.into())?;
-    let closed: Vec<PathBuf> =
-        plan.secrets.iter().cloned().chain([PathBuf::from("/dev")]).collect();
+    // What was allowed for this command alone. What may be written there may not be read for that:
+    // a home in which a file is made holds keys as well.
+    for (paths, access) in
+        [(&plan.writes, AccessFs::from_write(KNOWN)), (&plan.reads, AccessFs::from_read(KNOWN))]
+    {
+        for allowed in paths {
+            open.path(allowed, access)?;
+        }
+    }
+    let mut closed = plan.secrets.clone();
+    closed.push(PathBuf::from("/dev"));
+    if plan.write_everywhere {
+        // Who may write there can leave its group.
+        for groups in cgroup::mounts() {
+            open.path(&groups, AccessFs::from_read(KNOWN))?;
+            closed.push(groups);
+        }
+    }
     open.beneath(Path::new("/"), &closed, elsewhere)?;
     for device in DEVICES {
         open.path(Path::new(device), AccessFs::ReadFile | AccessFs::WriteFile)?;

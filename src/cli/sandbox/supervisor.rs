@@ -7,6 +7,7 @@
 //! A confined command cannot signal it (Landlock 6). An unconfined one can kill it, as it can the
 //! server itself; its shell then dies with it, what has left that shell does not.
 use super::{Plan, descendants};
+use runwire::agent::cgroup;
 use runwire::limits::{COMMAND_DEATH_MS, COMMAND_GRACE_MS};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
@@ -36,17 +37,22 @@ pub fn supervise(plan: &Plan, words: &[OsString]) -> ExitCode {
     };
     let control = UnixStream::from(control);
     let temporary = plan.workspace.as_ref().map(|_| private_folder()).transpose();
-    let told = match temporary.as_ref().map(|folder| watch(words, folder.as_deref(), &control)) {
-        Ok(Ok(told)) => told,
-        Ok(Err(why)) => format!("failed {why}"),
-        Err(why) => format!("failed it has no temporary folder: {why}"),
-    };
+    let told =
+        match temporary.as_ref().map(|folder| watch(plan, words, folder.as_deref(), &control)) {
+            Ok(Ok(told)) => told,
+            Ok(Err(why)) => format!("failed {why}"),
+            Err(why) => format!("failed it has no temporary folder: {why}"),
+        };
     if let Ok(Some(folder)) = temporary {
         // What the command has made unremovable stays, for its owner to see.
         let _ = std::fs::remove_dir_all(folder);
     }
-    // A server that is gone needs no word.
-    let _ = (&control).write_all(told.as_bytes());
+    if (&control).write_all(told.as_bytes()).is_err()
+        && let Some(servers) = plan.cgroup.as_deref().and_then(Path::parent)
+    {
+        // A server that is gone needs no word; the last of its supervisors takes its folder away.
+        let _ = std::fs::remove_dir(servers);
+    }
     ExitCode::SUCCESS
 }
 
@@ -58,7 +64,12 @@ fn private_folder() -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-fn watch(words: &[OsString], temporary: Option<&Path>, control: &UnixStream) -> io::Result<String> {
+fn watch(
+    plan: &Plan,
+    words: &[OsString],
+    temporary: Option<&Path>,
+    control: &UnixStream,
+) -> io::Result<String> {
     // No terminal and no signal meant for the server reaches the command or this process.
     setsid()?;
     set_child_subreaper(Some(getpid()))?;
@@ -74,7 +85,9 @@ fn watch(words: &[OsString], temporary: Option<&Path>, control: &UnixStream) -> 
     while !is_over(control, &ending).unwrap_or(true) {
         descendants::reap(&mut note);
     }
-    let left = if end_all(&mut note) { "left " } else { "" };
+    let cgroup = plan.cgroup.as_deref();
+    let is_left = end_all(cgroup, &mut note) | cgroup.is_some_and(|group| !cgroup::end(group));
+    let left = if is_left { "left " } else { "" };
     let told = status.map_or("signal 9".to_owned(), |status| match status.terminating_signal() {
         Some(signal) => format!("signal {signal}"),
         None => format!("exited {}", status.exit_status().unwrap_or_default()),
@@ -107,7 +120,7 @@ fn is_over(control: &UnixStream, ending: &OwnedFd) -> io::Result<bool> {
 
 /// Asks every descendant to end, gives them a while, then kills until none is left. True if some
 /// are left all the same.
-fn end_all(note: &mut impl FnMut(Pid, WaitStatus)) -> bool {
+fn end_all(cgroup: Option<&Path>, note: &mut impl FnMut(Pid, WaitStatus)) -> bool {
     if !descendants::reap(&mut *note) {
         return false;
     }
@@ -118,6 +131,15 @@ fn end_all(note: &mut impl FnMut(Pid, WaitStatus)) -> bool {
             return false;
         }
         sleep(LOOK);
+    }
+    if let Some(group) = cgroup {
+        // All at once, where the rounds below run after those who fork. They are for who has left
+        // the group.
+        let _ = cgroup::kill(group);
+        sleep(LOOK);
+        if !descendants::reap(&mut *note) {
+            return false;
+        }
     }
     let death = Instant::now() + Duration::from_millis(COMMAND_DEATH_MS);
     while Instant::now() < death {

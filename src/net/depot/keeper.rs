@@ -1,20 +1,26 @@
 //! A store that keeps its word: after a fault it takes nothing until a retry, and a panic is one.
+use super::store::weight;
 use crate::agent::panic_text;
 use crate::config::Retain;
+use crate::net::measures::StoreTimes;
 use crate::record::{Answer, Batch, Fault, FaultKind, Pruned, Query};
 use crate::store::Store;
 use crate::time::Wall;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 pub struct Keeper {
     store: Box<dyn Store>,
     /// Exactly while nothing but a retry is taken.
     is_shut: bool,
+    times: Arc<StoreTimes>,
 }
 
 impl Keeper {
-    pub fn new(store: Box<dyn Store>) -> Keeper {
-        Keeper { store, is_shut: false }
+    pub fn new(store: Box<dyn Store>, times: Arc<StoreTimes>) -> Keeper {
+        Keeper { store, is_shut: false, times }
     }
 
     /// False if `batch` is to be dropped.
@@ -29,7 +35,12 @@ impl Keeper {
     }
 
     pub fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {
+        let begun = Instant::now();
         let done = guarded(|| self.store.commit(batch));
+        self.times.commits.note(begun.elapsed());
+        if done.is_ok() {
+            self.times.rows.fetch_add(weight(batch).0 as u64, Ordering::Relaxed);
+        }
         self.is_shut = done.is_err();
         done
     }
@@ -40,7 +51,10 @@ impl Keeper {
     }
 
     pub fn answer(&mut self, query: &Query) -> Result<Answer, Fault> {
-        guarded(|| self.store.answer(query))
+        let begun = Instant::now();
+        let answer = guarded(|| self.store.answer(query));
+        self.times.reads.note(begun.elapsed());
+        answer
     }
 
     pub fn prune(&mut self, retain: &Retain, now: Wall) -> Result<Pruned, Fault> {

@@ -73,7 +73,7 @@ impl Store for Scripted {
 
     fn recover(&mut self) -> Result<Recovered, Fault> {
         self.store.call("recover".to_owned())?;
-        Ok(Recovered { last_no: 7, unfinished: Vec::new() })
+        Ok(Recovered { last_no: 7, ..Recovered::default() })
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {

@@ -151,14 +151,20 @@ impl Room {
 }
 
 /// How many things are written, and their bytes.
-fn weight(batch: &Batch) -> (usize, usize) {
+pub fn weight(batch: &Batch) -> (usize, usize) {
     let weights = batch.writes.iter().map(|write| match write {
         Write::Create { request, .. } => (1, request.len()),
         Write::Events { rows, .. } => (rows.len(), rows.iter().map(|row| row.lines.len()).sum()),
         Write::Finish { outcome, .. } => (1, outcome.len()),
-        Write::Begin { .. } | Write::Delete { .. } | Write::DeleteSession { .. } | Write::Probe => {
-            (1, 0)
-        }
+        Write::Grant(grant) => (1, grant.arguments.len()),
+        Write::Hook(delivery) => (1, delivery.len()),
+        Write::Begin { .. }
+        | Write::Delete { .. }
+        | Write::DeleteSession { .. }
+        | Write::Revoke { .. }
+        | Write::HookLater { .. }
+        | Write::HookDone { .. }
+        | Write::Probe => (1, 0),
     });
     weights.fold((0, 0), |sum, weight| (sum.0 + weight.0, sum.1 + weight.1))
 }

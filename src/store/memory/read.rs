@@ -2,8 +2,8 @@
 use super::{Memory, Origin, Run, Session};
 use crate::id::{RunId, RunNo};
 use crate::record::{
-    Answer, EventsPage, History, Listed, MessagesPage, Query, RunsPage, Said, SessionListed,
-    SessionsPage, Status, Stored,
+    Answer, EventsPage, History, HooksPage, Listed, MessagesPage, Query, RunsPage, Said,
+    SessionListed, SessionsPage, Status, Stored,
 };
 use crate::request::Message;
 use crate::store::transcript;
@@ -30,6 +30,7 @@ impl Memory {
                 let session = self.session(owner, id);
                 Answer::Session(session.map(|session| Box::new(self.listed(id, &session))))
             }
+            Query::Hooks { .. } => Answer::Hooks(HooksPage::default()),
             Query::Messages { owner, id, limit, offset, latest } => {
                 let page = |head| self.page(head, *limit, *offset, *latest);
                 let session = self.session(owner, id);

@@ -42,6 +42,9 @@ const RULES: &[&str] = &[
      WHERE head NOT IN (SELECT no FROM runs)",
     "SELECT 'session ' || id || ': it has no runs' FROM sessions AS it WHERE NOT EXISTS \
      (SELECT 1 FROM runs WHERE runs.owner = it.owner AND session_id = it.id)",
+    "SELECT 'grant ' || id || ': another one is for the same call' FROM grants AS it WHERE EXISTS \
+     (SELECT 1 FROM grants WHERE no < it.no AND owner = it.owner AND session_id IS it.session_id \
+     AND tool = it.tool AND arguments = it.arguments)",
     "SELECT DISTINCT 'run ' || run || ': it has events but is not there' FROM events \
      WHERE run NOT IN (SELECT no FROM runs) AND run NOT IN (SELECT run FROM leftovers)",
 ];

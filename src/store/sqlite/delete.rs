@@ -1,5 +1,5 @@
 //! How runs go: at once out of sight, their events little by little.
-use super::int;
+use super::{grants, int};
 use crate::id::RunNo;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -33,7 +33,7 @@ pub fn run(db: &Connection, no: RunNo, budget: &mut usize) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Deletes a session and all its runs.
+/// Deletes a session with all its runs and grants.
 pub fn session(db: &Connection, owner: &str, id: &str) -> rusqlite::Result<()> {
     let mut find = db.prepare_cached("SELECT no FROM runs WHERE owner = ?1 AND session_id = ?2")?;
     let runs = find.query_map([owner, id], |row| Ok(RunNo(row.get(0)?)))?;
@@ -41,7 +41,7 @@ pub fn session(db: &Connection, owner: &str, id: &str) -> rusqlite::Result<()> {
     let mut budget = EVENTS_STEP_MAX;
     runs.into_iter().try_for_each(|no| run(db, no, &mut budget))?;
     db.prepare_cached("DELETE FROM sessions WHERE owner = ?1 AND id = ?2")?.execute([owner, id])?;
-    Ok(())
+    grants::of_session(db, owner, id)
 }
 
 /// Goes on with what is left of deleted runs. False if there is nothing left.

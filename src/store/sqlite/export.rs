@@ -15,6 +15,7 @@ use std::path::Path;
 pub struct Exported {
     pub runs: u64,
     pub events: u64,
+    pub grants: u64,
     /// Runs of which only the events could be read, or nothing but that they were there.
     pub unread_runs: u64,
     /// Events that should be there and could not be read.
@@ -37,12 +38,14 @@ const RUN: &str = "\
     idempotency_key, usage, output, error, pending_steer, next_seq AS event_count FROM runs WHERE no = ?1";
 const REQUEST: &str =
     "SELECT provider, model_options, budget, input, history FROM requests WHERE run = ?1";
+const GRANT: &str = "SELECT id AS grant_id, owner, session_id, tool, arguments, created_at FROM grants \
+                     WHERE no = ?1";
 const JSON: [&str; 5] = ["usage", "model_options", "budget", "input", "history"];
 /// Microseconds in the file, float seconds in the export, as clients are told them.
 const TIMES: [&str; 3] = ["created_at", "updated_at", "finished_at"];
 
 /// Writes what can be read of the file at `path` to `out`, one JSON object a line: a run, what it
-/// was asked, what came of it, and all its events as clients were sent them.
+/// was asked, what came of it, and all its events as clients were sent them; then the grants.
 ///
 /// # Errors
 /// Whatever keeps the file from being read at all, and `Other` if `out` fails.
@@ -50,7 +53,7 @@ pub fn export(path: &Path, out: &mut dyn Write) -> Result<Exported, Fault> {
     let db = open_known(path)?;
     let mut export = Export { db: &db, done: Exported::default(), scattered: None };
     let goes = numbers(&db).into_iter().try_for_each(|no| export.run(no, out));
-    goes.and_then(|()| out.flush()).map_err(|error| {
+    goes.and_then(|()| export.grants(out)).and_then(|()| out.flush()).map_err(|error| {
         let message = format!("the export could not be written: {error}");
         Fault { kind: FaultKind::Other, message }
     })?;
@@ -87,6 +90,23 @@ impl Export<'_> {
         out.write_all(b",\"events\":[")?;
         self.events(&places, expected, out)?;
         out.write_all(b"]}\n")
+    }
+
+    fn grants(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let mut numbers = Vec::new();
+        // Where it ends early, so does what is left of them.
+        each(self.db, "SELECT no FROM grants ORDER BY no", |row| {
+            numbers.push(row.get(0)?);
+            Ok(())
+        });
+        for no in numbers {
+            let mut line = Map::new();
+            if let Ok(true) = columns(self.db, GRANT, no, &mut line) {
+                writeln!(out, "{}", Value::Object(line))?;
+                self.done.grants += 1;
+            }
+        }
+        Ok(())
     }
 
     fn events(

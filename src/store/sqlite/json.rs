@@ -1,5 +1,6 @@
 //! Requests and outcomes as the JSON texts that lie in columns, and back.
 use crate::budget::Budget;
+use crate::config::Webhook;
 use crate::event::Usage;
 use crate::request::{Content, Message};
 use crate::wire::{self, message};
@@ -31,6 +32,14 @@ pub fn of_budget(budget: &Budget) -> Option<String> {
 
 pub fn budget(text: &str) -> Option<Budget> {
     wire::budget::parse(serde_json::from_str(text).ok()?).ok()
+}
+
+pub fn of_webhook(webhook: &Webhook) -> String {
+    wire::webhook::to_json(webhook).to_string()
+}
+
+pub fn webhook(text: &str) -> Option<Webhook> {
+    wire::webhook::parse(&serde_json::from_str(text).ok()?).ok()
 }
 
 pub fn usage(text: &str) -> Option<Usage> {

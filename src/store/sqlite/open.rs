@@ -168,7 +168,7 @@ fn touch(db: &Connection) -> rusqlite::Result<Option<String>> {
     if number("freelist_count")? >= number("page_count")? {
         return Ok(Some("it has more free pages than pages".to_owned()));
     }
-    for table in ["runs", "requests", "events", "leftovers"] {
+    for table in ["runs", "requests", "events", "leftovers", "grants"] {
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT * FROM {table} ORDER BY rowid {order} LIMIT 1");
             db.prepare(&sql)?.query([])?.next()?;

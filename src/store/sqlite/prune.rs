@@ -1,5 +1,5 @@
 //! One small step of a clean-up at a time.
-use super::{delete, int};
+use super::{delete, grants, int};
 use crate::config::Retain;
 use crate::id::RunNo;
 use crate::limits::IDEMPOTENCY_TTL_MS;
@@ -26,6 +26,7 @@ pub fn finished(db: &Connection) -> rusqlite::Result<u64> {
 
 /// Deletes what goes first: what is left of deleted runs, then some of the oldest of the
 /// `finished` runs that go beyond `retain`, then free pages; all of those if the disk `is_short`.
+/// With the last run of a session go its grants.
 pub fn step(
     db: &Connection,
     retain: &Retain,
@@ -34,11 +35,12 @@ pub fn step(
     is_short: bool,
 ) -> rusqlite::Result<Pruned> {
     if delete::leftovers(db)? {
-        return Ok(Pruned { gone: Vec::new(), more: true });
+        return Ok(Pruned { more: true, ..Pruned::default() });
     }
     let gone = oldest(db, retain, now, finished)?;
     let more = !gone.is_empty() || shrink(db, if is_short { 0 } else { PAGES_FREE_MAX })?;
-    Ok(Pruned { gone, more })
+    let revoked = grants::sweep(db)?;
+    Ok(Pruned { gone, revoked, more })
 }
 
 /// Deletes up to `RUNS_STEP_MAX` runs, fewer if they said much.

@@ -1,5 +1,5 @@
 //! Reads the file while another thread writes to it.
-use super::{events, fault, open, runs, said, sessions};
+use super::{events, fault, hooks, open, runs, said, sessions};
 use crate::record::{Answer, Fault, Query};
 use crate::store::Reader;
 use rusqlite::Connection;
@@ -38,6 +38,7 @@ pub fn answer(db: &Connection, query: &Query) -> rusqlite::Result<Answer> {
         Query::History { no, bytes_max } => said::history(&state, *no, *bytes_max),
         Query::Sessions { owner, limit, offset } => sessions::list(&state, owner, *limit, *offset),
         Query::Session { owner, id } => sessions::one(&state, owner, id),
+        Query::Hooks { limit } => hooks::next(&state, *limit),
         Query::Messages { owner, id, limit, offset, latest } => {
             said::messages(&state, owner, id, *limit, *offset, *latest)
         }

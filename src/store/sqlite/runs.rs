@@ -1,5 +1,5 @@
 //! Runs as they lie in the file, read back.
-use super::{int, json, wall};
+use super::{grants, int, json, wall};
 use crate::id::{RunId, RunNo};
 use crate::record::{
     Answer, Idempotency, Lineage, Listed, Outcome, Record, Recovered, RunsPage, Status, Stored,
@@ -15,7 +15,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns of a `Record`, in the order `record` reads them.
 const RECORD: &str = "no, id, owner, session_id, lineage, parent, created_at, model, instructions, \
-                      idempotency_key, fingerprint";
+                      idempotency_key, fingerprint, webhook";
 /// When a run's last event happened, or it was created; and how many events it has.
 const PROGRESS: &str = "\
     iif(finished_at IS NULL, max(updated_at, ifnull((SELECT at FROM events WHERE run = no \
@@ -78,7 +78,7 @@ pub fn list(
     Ok(Answer::Runs(RunsPage { runs, has_more }))
 }
 
-/// The highest number ever given, and the runs that had not ended.
+/// The highest number ever given, the runs that had not ended, and leave that is remembered.
 pub fn recover(db: &Connection) -> rusqlite::Result<Recovered> {
     let last_no = db.query_row(
         "SELECT max(value, ifnull((SELECT max(no) FROM runs), 0)) FROM numbers WHERE name = 'last_no'",
@@ -98,7 +98,8 @@ pub fn recover(db: &Connection) -> rusqlite::Result<Recovered> {
         };
         Ok(Unfinished { record: Arc::new(record), request, updated, next_seq })
     })?;
-    Ok(Recovered { last_no, unfinished: unfinished.collect::<rusqlite::Result<_>>()? })
+    let unfinished = unfinished.collect::<rusqlite::Result<_>>()?;
+    Ok(Recovered { last_no, unfinished, grants: grants::all(db)? })
 }
 
 /// What the run of `record` was asked.
@@ -187,6 +188,7 @@ fn record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
         model: row.get(first + 7)?,
         instructions: row.get(first + 8)?,
         idempotency,
+        webhook: read_optional(row, first + 11, json::webhook)?.map(Box::new),
     })
 }
 

@@ -11,6 +11,8 @@ pub const APPLICATION_ID: i32 = 0x7275_6e77;
 const STEPS: &[&str] = &[
     concat!(include_str!("schema/1.sql"), include_str!("schema/views.sql")),
     include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
 ];
 
 /// The version this program reads and writes.

@@ -2,11 +2,11 @@
 use super::delete;
 use super::said;
 use super::tails::Tails;
+use super::{grants, hooks};
 use super::{int, json};
 use crate::id::RunNo;
 use crate::record::{Lineage, Outcome, Record, Row, Status, Write};
 use crate::request::Request;
-use crate::store::transcript;
 use crate::time::Wall;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -20,8 +20,19 @@ pub fn apply(db: &Connection, tails: &mut Tails, write: &Write) -> rusqlite::Res
             tails.forget(*no);
             finish(db, *no, *status, *at, *next_seq, outcome)
         }
-        Write::Delete { no } => delete::run(db, *no, &mut delete::EVENTS_STEP_MAX.clone()),
-        Write::DeleteSession { owner, id } => delete::session(db, owner, id),
+        Write::Delete { no } => {
+            hooks::of_run(db, *no)?;
+            delete::run(db, *no, &mut delete::EVENTS_STEP_MAX.clone())
+        }
+        Write::DeleteSession { owner, id } => {
+            hooks::of_session(db, owner, id)?;
+            delete::session(db, owner, id)
+        }
+        Write::Grant(grant) => grants::add(db, grant),
+        Write::Revoke { id } => grants::revoke(db, *id),
+        Write::Hook(delivery) => hooks::add(db, delivery),
+        Write::HookLater { id, tries, due } => hooks::later(db, *id, *tries, *due),
+        Write::HookDone { id } => hooks::done(db, *id),
         Write::Probe => probe(db),
     }
 }
@@ -44,8 +55,9 @@ fn create(
     let idempotency = record.idempotency.as_ref();
     db.prepare_cached(
         "INSERT INTO runs (no, id, owner, session_id, status, created_at, updated_at, lineage, \
-         parent, next_seq, messages, idempotency_key, fingerprint, model, preview, instructions) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13)",
+         parent, next_seq, messages, idempotency_key, fingerprint, model, preview, instructions, \
+         webhook) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         int(record.no.0),
@@ -59,8 +71,9 @@ fn create(
         idempotency.map(|it| &*it.key),
         idempotency.map(|it| format!("{:032x}", it.fingerprint)),
         record.model.as_deref(),
-        transcript::preview(&request.input),
+        request.input.preview(),
         record.instructions.as_deref(),
+        record.webhook.as_deref().map(json::of_webhook),
     ])?;
     ask(db, record.no, request)
 }

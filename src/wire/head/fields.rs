@@ -40,6 +40,12 @@ pub(super) struct Fields<'a> {
     pub close: bool,
     pub keep_alive: bool,
     pub expects_continue: bool,
+    /// `Accept` names `text/html`.
+    #[cfg(feature = "page")]
+    pub accepts_html: bool,
+    /// The last one, if there are several: then the answer is only longer than it need be.
+    #[cfg(feature = "page")]
+    pub if_none_match: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -59,9 +65,23 @@ impl<'a> Fields<'a> {
                 // Other expectations are overlooked: RFC 9110 §10.1.1 only lets a server answer
                 // 417, and no client of this API was ever told so.
                 fields.expects_continue |= has_token(header.value, "100-continue");
+            } else {
+                #[cfg(feature = "page")]
+                fields.gather_for_page(header);
             }
         }
         Ok(fields)
+    }
+
+    /// A header that only the page asks for; what cannot be read of it is as good as not there.
+    #[cfg(feature = "page")]
+    fn gather_for_page(&mut self, header: &httparse::Header<'a>) {
+        let Ok(value) = std::str::from_utf8(header.value) else { return };
+        if header.name.eq_ignore_ascii_case("accept") {
+            self.accepts_html |= value.split(',').any(is_html);
+        } else if header.name.eq_ignore_ascii_case("if-none-match") {
+            self.if_none_match = Some(value);
+        }
     }
 
     pub fn get(&self, field: Field) -> Option<&'a str> {
@@ -109,4 +129,17 @@ fn sized(length: &str) -> Result<Framing, Reject> {
 /// True if `token` is in a list separated by commas.
 fn has_token(list: &[u8], token: &str) -> bool {
     list.split(|b| *b == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// True for a range of `Accept` that is `text/html` by name, and is wanted: a client that takes
+/// anything takes JSON (RFC 9110 §12.5.1).
+#[cfg(feature = "page")]
+fn is_html(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("text/html"));
+    let unwanted = |part: &str| {
+        let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+        weight.is_some_and(|weight| weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
+    };
+    is_named && !parts.any(unwanted)
 }

@@ -5,6 +5,7 @@ use super::output::Output;
 use super::supervised::Supervised;
 use crate::agent::tools::files::Files;
 use crate::agent::tools::keys;
+use crate::agent::tools::leave::Widening;
 use crate::agent::{Cancel, Settings};
 use crate::config::{Confinement, EndedBy};
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+#[derive(Clone)]
 pub(in super::super) struct Starter {
     /// `None` starts commands from this process.
     launcher: Option<Launcher>,
@@ -32,6 +34,12 @@ impl Starter {
             None => None,
         };
         Ok(Starter { launcher, deny_network: !settings.tool_network, secrets })
+    }
+
+    /// A starter for the one call that may do what `widening` says.
+    pub(super) fn widened(&self, widening: &Widening) -> Starter {
+        let launcher = self.launcher.as_ref().map(|launcher| launcher.widened(widening));
+        Starter { launcher, ..self.clone() }
     }
 
     /// Runs a command to the end of its processes, as far as they can be ended.
@@ -56,11 +64,15 @@ impl Starter {
     }
 
     pub fn confinement(&self) -> Confinement {
-        let ends_all = self.launcher.is_some();
+        let ended_by = match &self.launcher {
+            Some(launcher) if launcher.has_cgroups() => EndedBy::Cgroup,
+            Some(_) => EndedBy::Supervisor,
+            None => EndedBy::ProcessGroup,
+        };
         Confinement {
             landlock_abi: self.landlock_abi(),
             network: !(self.deny_network && self.landlock_abi() >= 4),
-            ended_by: if ends_all { EndedBy::Supervisor } else { EndedBy::ProcessGroup },
+            ended_by,
         }
     }
 
@@ -77,6 +89,10 @@ impl Starter {
                 abi > 0,
                 "Commands are confined, but can still change modes and times of this user's \
                  files, list the names of closed files, and see the arguments of processes.",
+            ),
+            (
+                abi > 0 && rustix::process::getuid().is_root(),
+                "As root the limit on processes has no effect: the kernel counts root's not.",
             ),
             (
                 (1..9).contains(&abi),

@@ -3,12 +3,18 @@
 //! The two talk through a socket: closing our side of it asks for the end, and its one line says
 //! how the command ended, when no process of it is left. Should this process die, the socket
 //! closes just the same.
+//!
+//! A command that is not confined can kill or stop its supervisor. Where it has a cgroup, this
+//! process then ends that itself.
 use super::Launcher;
 use super::group::End;
 use super::output::Output;
 use super::printed::{Printed, wait};
 use crate::agent::Cancel;
+use crate::agent::cgroup::Cgroup;
 use crate::limits::{COMMAND_DEATH_MS, COMMAND_GRACE_MS};
+#[cfg(target_os = "linux")]
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -22,11 +28,17 @@ use std::time::{Duration, Instant};
 
 /// The supervisor gives up a little before this.
 const END: Duration = Duration::from_millis(COMMAND_GRACE_MS + COMMAND_DEATH_MS + 1_000);
+/// Within this a supervisor answers when nothing of its command is left.
+const ANSWER: Duration = Duration::from_millis(1_000);
 /// More than the longest line a supervisor says.
 const LINE_BYTES_MAX: u64 = 4096;
 
 pub(super) struct Supervised {
     control: UnixStream,
+    /// The supervisor, under a number that never becomes another's.
+    #[cfg(target_os = "linux")]
+    supervisor: OwnedFd,
+    cgroup: Option<Cgroup>,
     printed: Printed,
 }
 
@@ -39,9 +51,9 @@ impl Supervised {
     ) -> io::Result<Supervised> {
         let (printed, out) = Printed::new()?;
         let (control, theirs) = UnixStream::pair()?;
+        let cgroup = launcher.cgroup()?;
         let mut supervisor = launcher
-            .command("supervise")
-            .arg(command)
+            .supervise(command, cgroup.as_ref())
             .current_dir(folder)
             .env_clear()
             .envs(environment)
@@ -49,10 +61,17 @@ impl Supervised {
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()?;
+        let supervised = Supervised {
+            control,
+            #[cfg(target_os = "linux")]
+            supervisor: pidfd_open(Pid::from_child(&supervisor), PidfdFlags::empty())?,
+            cgroup,
+            printed,
+        };
         // The socket tells its end; this only keeps it from staying a zombie.
         let reaper = thread::Builder::new().name("command".to_owned()).stack_size(64 * 1024);
         reaper.spawn(move || supervisor.wait())?;
-        Ok(Supervised { control, printed })
+        Ok(supervised)
     }
 
     /// Waits for the command to end, or ends it when `limit` is over or `cancel` says so. Returns
@@ -80,15 +99,31 @@ impl Supervised {
                 _ if told => break,
                 None if stopped => forced = Some(End::Stopped),
                 None if left.is_zero() => forced = Some(End::TimedOut),
-                Some(_) if left.is_zero() => return Err(io::Error::other(LEFT)),
+                Some(_) if left.is_zero() => break,
                 _ => continue,
             }
             self.control.shutdown(Shutdown::Write)?;
             deadline = Instant::now() + END;
         }
-        let status = self.status()?;
+        let status = self.end()?;
         self.printed.read_rest(output)?;
         Ok(forced.unwrap_or(End::Exited(status)))
+    }
+
+    /// What the supervisor says of the end; makes sure of it where there is a cgroup.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let is_empty = self.cgroup.as_ref().map(Cgroup::end);
+        let answer = if is_empty.is_some() { ANSWER } else { Duration::ZERO };
+        let [has_told] = wait([Some(self.control.as_fd())], answer)?;
+        if !has_told && is_empty == Some(true) {
+            // One that does not answer now has been stopped, and has nothing left to do.
+            #[cfg(target_os = "linux")]
+            let _ = pidfd_send_signal(&self.supervisor, Signal::KILL);
+        }
+        match (has_told, is_empty) {
+            (_, Some(false)) | (false, None) => Err(io::Error::other(LEFT)),
+            _ => self.status(),
+        }
     }
 
     fn status(&mut self) -> io::Result<ExitStatus> {

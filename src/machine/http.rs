@@ -5,7 +5,7 @@ use super::metrics::Evicted;
 use super::route::Route;
 use super::waiting::{Done, Found, Halt};
 use super::{Machine, Output};
-use crate::id::ConnId;
+use crate::id::{ConnId, RunKey};
 use crate::limits::{DRAIN_IDLE_MS, OUTBOX_BYTES_MAX};
 use crate::time::Tick;
 use crate::wire::head::{self, Framing, Head, Method};
@@ -231,13 +231,8 @@ impl Machine {
         body: &[u8],
         found: &Found,
     ) -> Result<Done, Halt> {
-        let manner = &admitted.manner;
         if admitted.method == Method::Options {
-            let conn = self.conns.get_mut(id).expect("the caller just used it");
-            let allow = admitted.route.allow();
-            reply::options(&mut conn.outbox, &manner.meta(&self.date), allow);
-            self.replied(id, 200);
-            return Ok(Done::Answered);
+            return Ok(self.allow(id, admitted));
         }
         let page = match &admitted.route {
             #[cfg(feature = "page")]
@@ -272,22 +267,14 @@ impl Machine {
                 return self.subscribe(id, run, admitted);
             }
             Route::Feed => return self.follow_many(id, admitted, found),
-            Route::Stop(name) => {
+            Route::Stop(name) | Route::Steer(name) | Route::Approval(name) => {
                 let run = self.find_run(&admitted.who, name, found)?;
-                self.stop(run)
-            }
-            Route::Steer(name) => {
-                let run = self.find_run(&admitted.who, name, found)?;
-                self.steer(run, body)?
+                self.control(run, admitted, body)?
             }
             #[cfg(feature = "tokens")]
             Route::Token(name) => {
                 let run = self.find_run(&admitted.who, name, found)?;
                 self.mint_token(&admitted.who, run, body)?
-            }
-            Route::Approval(name) => {
-                let run = self.find_run(&admitted.who, name, found)?;
-                self.decide(run, body, admitted.redact.decides)?
             }
             Route::Approvals => self.list_approvals(&admitted.who),
             Route::Grants => self.list_grants(&admitted.who),
@@ -300,8 +287,32 @@ impl Machine {
             Route::Messages(name) => self.messages(name, admitted, found)?,
             Route::Server => unreachable!("it has no method but OPTIONS"),
         };
-        self.reply(id, manner, 200, &[], &page);
+        self.reply(id, &admitted.manner, 200, &[], &page);
         Ok(Done::Answered)
+    }
+
+    /// Puts the methods of a path into the outbox.
+    fn allow(&mut self, id: ConnId, admitted: &Admitted) -> Done {
+        let conn = self.conns.get_mut(id).expect("the caller just used it");
+        let meta = admitted.manner.meta(&self.date);
+        reply::options(&mut conn.outbox, &meta, admitted.route.allow());
+        self.replied(id, 200);
+        Done::Answered
+    }
+
+    /// Does to a run what somebody wants of it.
+    fn control(
+        &mut self,
+        run: RunKey,
+        admitted: &Admitted,
+        body: &[u8],
+    ) -> Result<Vec<u8>, Reject> {
+        match &admitted.route {
+            Route::Stop(_) => Ok(self.stop(run)),
+            Route::Steer(_) => self.steer(run, body),
+            Route::Approval(_) => self.decide(run, body, admitted.redact.decides),
+            _ => unreachable!("no other route controls a run"),
+        }
     }
 
     pub(super) fn reply(

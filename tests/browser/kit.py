@@ -24,6 +24,12 @@ def free_port():
         return it.getsockname()[1]
 
 
+def drain(pipe):
+    """Takes what is said until nobody is left to say it."""
+    with pipe:
+        pipe.read()
+
+
 class Server:
     """The real program on a port of its own, which it keeps when it is killed and started again."""
 
@@ -43,7 +49,7 @@ class Server:
         for said in self.process.stderr:
             if "curl -sN" in said:
                 break
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        threading.Thread(target=drain, args=[self.process.stderr], daemon=True).start()
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

@@ -35,7 +35,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    Row { name: "size core", what: "static binary, core with its command line", unit: Unit::Bytes, goal: Goal::AtMost(2.0 * MIB), durable: Goal::Less },
+    Row { name: "size core", what: "static binary, core on its five packages", unit: Unit::Bytes, goal: Goal::AtMost(2.0 * MIB), durable: Goal::Less },
     Row { name: "size", what: "static binary, everything", unit: Unit::Bytes, goal: Goal::AtMost(5.0 * MIB), durable: Goal::Less },
     Row { name: "start", what: "exec to the first 200 on /health", unit: Unit::Millis, goal: Goal::AtMost(20.0), durable: Goal::AtMost(20.0) },
     Row { name: "first start", what: "the same for the first time in its folder", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },

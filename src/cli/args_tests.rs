@@ -123,6 +123,14 @@ fn the_last_of_two_equal_flags_holds_and_both_are_checked() {
 }
 
 #[test]
+fn the_time_to_decide_is_what_was_given() {
+    let seconds = |serve: Serve| serve.settings.config.approval_timeout.as_secs();
+    assert_eq!(seconds(serve(&[], &[])), 600);
+    assert_eq!(seconds(serve(&["--approval-timeout", "90"], &[])), 90);
+    assert_eq!(seconds(serve(&[], &[("RUNWIRE_APPROVAL_TIMEOUT", "2m")])), 120);
+}
+
+#[test]
 fn a_variable_of_another_command_is_not_looked_at() {
     assert_eq!(run(&["x"], &[("RUNWIRE_PORT", "nonsense")]).text.as_deref(), Some("x"));
 }
@@ -152,6 +160,7 @@ fn a_bad_value_is_refused_with_its_source_what_came_and_an_example() {
         ("cgroup", "on"),
         ("max-queue", "many"),
         ("run-timeout", "never"),
+        ("approval-timeout", "0"),
         ("orphan-ttl", "1.5h"),
         ("on-orphan", "kill"),
         ("allow-outside", "perhaps"),

@@ -1,4 +1,4 @@
-//! Chance from a seed: the same seed gives the same world.
+//! Chance from a seed: the same seed gives the same story.
 
 pub struct Random(u64);
 

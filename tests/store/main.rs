@@ -1,5 +1,6 @@
 //! What every store must do, and what each of them is asked here: whoever keeps runs somewhere
 //! else adds it to `kinds`.
+#[path = "../sim/random.rs"]
 mod chance;
 mod conversations;
 mod desk;

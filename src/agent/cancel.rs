@@ -1,14 +1,21 @@
 //! The word from outside that a run is over, and how it reaches a thread that blocks.
 pub use crate::event::Cause;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Shared by a run's thread and whoever may end the run.
 ///
 /// Cancelling sets a flag and calls every hook; a hook must free a blocked call of the run's
 /// thread (shut a socket down, write to a pipe) without blocking itself.
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<Mutex<State>>);
+pub struct Cancel(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    told: Condvar,
+}
 
 #[derive(Default)]
 struct State {
@@ -30,6 +37,7 @@ impl Cancel {
             for (_, hook) in &state.hooks {
                 hook();
             }
+            self.0.told.notify_all();
         }
     }
 
@@ -39,6 +47,13 @@ impl Cancel {
 
     pub fn is_cancelled(&self) -> bool {
         self.cause().is_some()
+    }
+
+    /// Sleeps for `time`, or until the word comes. True if it has come.
+    pub fn wait(&self, time: Duration) -> bool {
+        let is_open = |state: &mut State| state.cause.is_none();
+        let waited = self.0.told.wait_timeout_while(self.state(), time, is_open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.cause.is_some()
     }
 
     /// Has `hook` called on cancelling, at once if that has already happened, until the guard
@@ -55,7 +70,7 @@ impl Cancel {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -93,6 +93,11 @@ impl<'a> Context<'a> {
         if self.cancel.is_cancelled() { Err(Ending::Stopped) } else { Ok(()) }
     }
 
+    /// Sleeps for `time`, but not through the word that the run is to end.
+    pub fn pause(&self, time: Duration) -> Result<(), Ending> {
+        if self.cancel.wait(time) { Err(Ending::Stopped) } else { Ok(()) }
+    }
+
     /// Says a piece of the answer. All pieces of the last turn together are the run's `output`, of
     /// which head and tail are kept where it is over 1 MiB.
     ///

@@ -8,6 +8,7 @@ mod inbox;
 mod life;
 pub mod model;
 mod model_times;
+mod script;
 mod tool_agent;
 pub mod tools;
 
@@ -17,6 +18,7 @@ pub use inbox::Inbox;
 pub(crate) use life::panic_text;
 pub use life::{Job, live, live_within};
 pub use model_times::ModelTimes;
+pub use script::Script;
 pub use tool_agent::{Settings, ToolAgent};
 pub use tools::custom::Tool;
 

@@ -7,7 +7,7 @@ use super::explain_args::{EXPLAIN, Explain};
 use super::given::Sources;
 use super::key_args::{KeyCommand, KeyWords};
 use super::model::{self, Choice};
-use super::settings::{ASK, DB, KEY, RUN, SERVE, Setting, Settings};
+use super::settings::{ASK, BENCH, DB, KEY, RUN, SERVE, Setting, Settings};
 use super::suggest::nearest;
 use super::table::{self, SETTINGS};
 use super::usage::{UsageError, lexical, misplaced, shown_arg, too_much, unlike};
@@ -27,6 +27,7 @@ pub enum Command {
     Serve(Box<Serve>),
     Run(Box<Run>),
     Db(Box<Db>),
+    Bench(Box<Bench>),
     Explain(Box<Explain>),
     Ask(Box<Ask>),
     Chat(Box<Chat>),
@@ -59,6 +60,15 @@ pub struct Db {
     pub place: Option<PathBuf>,
 }
 
+/// What is to be measured: the store is the only setting that counts.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "sys"), expect(dead_code, reason = "understood, and then refused"))]
+pub struct Bench {
+    pub settings: Settings,
+    pub json: bool,
+    pub quick: bool,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     Check,
@@ -82,6 +92,7 @@ pub enum Topic {
     Run,
     Key,
     Db,
+    Bench,
     Config,
     Doctor,
     Completions,
@@ -111,6 +122,7 @@ pub const COMMANDS: &[(&str, Topic)] = &[
     ("sessions", Topic::Sessions),
     ("key", Topic::Key),
     ("db", Topic::Db),
+    ("bench", Topic::Bench),
     ("config", Topic::Config),
     ("doctor", Topic::Doctor),
     ("completions", Topic::Completions),
@@ -130,6 +142,7 @@ impl Topic {
             Topic::Run | Topic::Chat => RUN,
             Topic::Key => KEY,
             Topic::Db => DB,
+            Topic::Bench => BENCH,
             Topic::Config | Topic::Doctor => EXPLAIN,
             Topic::All | Topic::Completions | Topic::Man | Topic::Version => 0,
             _ => ASK,
@@ -143,6 +156,7 @@ impl Topic {
             Topic::Db => &["output", "help"],
             Topic::Key => &["scope", "max-runs", "requests-per-minute", "help"],
             Topic::Config => &["example", "json", "help"],
+            Topic::Bench => &["json", "quick", "help"],
             Topic::Doctor => &["json", "help"],
             Topic::Chat => &["server", "help"],
             _ => &["help"],
@@ -221,6 +235,7 @@ struct Words {
     ask: AskWords,
     json: bool,
     example: bool,
+    quick: bool,
     help: bool,
 }
 
@@ -231,7 +246,10 @@ impl Words {
             let is_run = topic == Topic::Run || topic.asks();
             match arg {
                 Arg::Short('h') | Arg::Long("help") => words.help = true,
-                Arg::Long("json") if is_run || topic.bit() == EXPLAIN => words.json = true,
+                Arg::Long("json") if topic.own_flags().contains(&"json") || topic.asks() => {
+                    words.json = true;
+                }
+                Arg::Long("quick") if topic == Topic::Bench => words.quick = true,
                 Arg::Long("example") if topic == Topic::Config => words.example = true,
                 Arg::Long("server") if is_run || topic == Topic::Chat => {
                     words.server = Some(value_of("server", &value::SERVER_URL, parser, topic)?);
@@ -286,6 +304,10 @@ impl Words {
             Topic::Version => Ok(Command::Version),
             Topic::Key => Ok(Command::Key(Box::new(self.key.command(&self.plain, settings)?))),
             Topic::Db => self.into_db(settings),
+            Topic::Bench => {
+                let Words { json, quick, .. } = self;
+                Ok(Command::Bench(Box::new(Bench { settings, json, quick })))
+            }
             Topic::Serve => {
                 let Config { memory, max_runs, max_body, .. } = settings.config;
                 let shares = Shares::of(memory, max_runs, max_body);

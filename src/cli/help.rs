@@ -13,6 +13,7 @@ pub fn text(topic: Topic) -> String {
         Topic::Serve => (SERVE, SERVE_END),
         Topic::Key => (KEY, ""),
         Topic::Db => (DB, DB_END),
+        Topic::Bench => (BENCH, BENCH_END),
         Topic::Config => return CONFIG.to_owned(),
         Topic::Doctor => return DOCTOR.to_owned(),
         Topic::Completions => return COMPLETIONS.to_owned(),
@@ -42,6 +43,7 @@ pub fn intro(topic: Topic) -> &'static str {
         Topic::Serve => SERVE,
         Topic::Key => KEY,
         Topic::Db => DB,
+        Topic::Bench => BENCH,
         Topic::Config => CONFIG,
         Topic::Doctor => DOCTOR,
         Topic::Completions => COMPLETIONS,
@@ -86,6 +88,7 @@ Usage:
   runwire sessions      List a server's sessions; `show ID`, `delete ID`
   runwire key           Print the server's key; `key add` makes further ones
   runwire db check      Check the server's file of runs; `db export` saves it as JSON
+  runwire bench         Measure what this program costs on this machine
   runwire config        Show the settings in force, and where each comes from
   runwire doctor        See whether everything is ready; say what to do if not
   runwire completions SHELL, runwire man    Print completions, or the manual page
@@ -210,6 +213,29 @@ Examples:
 
 const DB_END: &str = "
 Exit codes: 0 all is well, 1 damaged or unreadable, 2 wrong usage.
+";
+
+const BENCH: &str = "\
+Usage: runwire bench [--quick] [--json] [--store STORE]
+
+Measures this program on this machine, in at most 30 seconds: size, start, memory at
+rest and an open stream, events to many readers, posts, and how long an event takes from
+the agent to its reader. It starts servers of its own on free ports of 127.0.0.1, with the
+settings `runwire serve` has by itself, and counts every event: one that is missing or out
+of order fails the bench. Nothing of it stays. docs/cli.md says what each figure means.
+
+  --json
+      Write one JSON object.
+  --quick
+      Less of everything, in some four seconds.
+
+Examples:
+  runwire bench
+  runwire bench --store memory --json
+";
+
+const BENCH_END: &str = "
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 ";
 
 const CONFIG: &str = "\

@@ -4,6 +4,8 @@ mod args;
 mod args_tests;
 #[cfg(feature = "llm")]
 mod ask;
+#[cfg(feature = "sys")]
+mod bench;
 mod chat;
 mod chat_place;
 #[cfg(feature = "llm")]
@@ -67,6 +69,8 @@ mod watch;
 use args::{Command, Place, Run};
 #[cfg(feature = "llm")]
 use ask::ask;
+#[cfg(feature = "sys")]
+use bench::bench;
 #[cfg(feature = "sqlite")]
 use db::look_into;
 use env::Env;
@@ -86,6 +90,10 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "__sandbox") {
         return sandbox::main(std::env::args_os().skip(2).collect());
     }
+    #[cfg(feature = "sys")]
+    if std::env::args_os().nth(1).is_some_and(|word| word == "__bench") {
+        return bench::served(&std::env::args_os().skip(2).collect::<Vec<_>>());
+    }
     let env = Env::of_process();
     let command = match args::parse(std::env::args_os().skip(1).collect(), &env) {
         Ok(command) => command,
@@ -95,7 +103,10 @@ pub fn main() -> ExitCode {
         Command::Help(topic) => Ok(print(&help::text(topic))),
         Command::Version => Ok(print(concat!("runwire ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Key(key) => start(&key.settings).and_then(|()| keys::obey(&key, &env)),
-        Command::Serve(serve) => start(&serve.settings).and_then(|()| serve::serve(*serve, &env)),
+        Command::Serve(serve) => {
+            start(&serve.settings).and_then(|()| serve::serve(*serve, &env, None))
+        }
+        Command::Bench(asked) => start(&asked.settings).and_then(|()| bench(&asked)),
         Command::Db(db) => start(&db.settings).and_then(|()| look_into(&db, &env)),
         Command::Explain(asked) => explain(*asked, &env),
         Command::Ask(asked) => start(&asked.settings).and_then(|()| ask(&asked, &env)),
@@ -181,6 +192,11 @@ fn ask(_: &client_args::Ask, _: &Env) -> Result<u8, String> {
 #[cfg(not(feature = "llm"))]
 const NO_CLIENT: &str =
     "This runwire is built without an HTTP client: build it with the feature `llm`.";
+
+#[cfg(not(feature = "sys"))]
+fn bench(_: &args::Bench) -> Result<u8, String> {
+    Err("This runwire is built without that command: build it with the feature `sys`.".to_owned())
+}
 
 #[cfg(not(feature = "sqlite"))]
 fn look_into(_: &args::Db, _: &Env) -> Result<u8, String> {

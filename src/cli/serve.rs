@@ -14,10 +14,12 @@ use runwire::shares::Shares;
 use runwire::{Agent, Handle, Server};
 use std::io::{self, ErrorKind, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Serves until a signal ends it. Returns the exit code.
-pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
+/// Serves until a signal ends it, with the agent of the settings unless another is given. Returns the
+/// exit code.
+pub fn serve(serve: Serve, env: &Env, agent: Option<Arc<dyn Agent>>) -> Result<u8, String> {
     let Serve { settings, model } = serve;
     logger::queue().map_err(|error| format!("Could not start a thread for the log: {error}."))?;
     let keys = Source::new(&settings, env);
@@ -48,7 +50,10 @@ pub fn serve(serve: Serve, env: &Env) -> Result<u8, String> {
     let kept = store::open(settings.store, shares.said, state.as_ref().map_err(String::clone))?;
     warnings.extend(kept.notes);
     warnings.extend(without_effect(&settings));
-    let agent = setup::agent(&settings, &model, workspace.clone(), state.as_ref().ok())?;
+    let agent = match agent {
+        Some(agent) => agent,
+        None => Arc::new(setup::agent(&settings, &model, workspace.clone(), state.as_ref().ok())?),
+    };
     #[cfg(feature = "webhooks")]
     webhooks(&settings, &mut config)?;
     config.secrets.extend(model.api_key().map(str::to_owned));
@@ -252,8 +257,9 @@ pub fn reachable(addr: SocketAddr) -> SocketAddr {
 }
 
 /// A connection is a descriptor, and shells hand out few: takes as many as this process may have.
+/// Returns how many those are.
 #[cfg(feature = "sys")]
-fn raise_descriptors() {
+pub fn raise_descriptors() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(u64::MAX).min(2 * runwire::limits::CONNS_MAX as u64);
@@ -261,6 +267,8 @@ fn raise_descriptors() {
         // A system that says no leaves the limit as it was, and accepting pauses there.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 fn beyond_loopback(config: &Config) -> Option<String> {

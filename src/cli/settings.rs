@@ -128,6 +128,7 @@ pub const SERVE: u8 = 1;
 pub const RUN: u8 = 2;
 pub const KEY: u8 = 4;
 pub const DB: u8 = 8;
+pub const BENCH: u8 = 16;
 /// The commands that speak to a server.
 pub const ASK: u8 = 64;
 

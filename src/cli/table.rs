@@ -1,5 +1,5 @@
 //! The table of settings, from which flags, variables, help and error messages are made.
-use super::settings::{ASK, DB, KEY, RUN, SERVE, Setting, StoreKind};
+use super::settings::{ASK, BENCH, DB, KEY, RUN, SERVE, Setting, StoreKind};
 use super::value::{self, Given};
 
 const WORK: u8 = SERVE | RUN;
@@ -350,7 +350,7 @@ pub static SETTINGS: &[Setting] = &[
         kind: &value::STORE,
         default: StoreKind::DEFAULT.name(),
         help: "Where runs are kept: sqlite (STATE/runs.db, outlives the server) or memory.",
-        commands: SERVE,
+        commands: SERVE | BENCH,
         put: |s, v| set(&mut s.store, v.store()),
     },
     Setting {

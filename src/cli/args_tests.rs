@@ -60,7 +60,7 @@ fn the_defaults_of_the_table_are_the_defaults_of_the_program() {
 
 #[test]
 fn help_on_a_command_names_each_of_its_settings_and_no_other() {
-    for topic in [Topic::Serve, Topic::Run, Topic::Key, Topic::Db] {
+    for topic in [Topic::Serve, Topic::Run, Topic::Key, Topic::Db, Topic::Bench] {
         let text = help::text(topic);
         for setting in SETTINGS {
             let is_mine = setting.commands & topic.bit() != 0;
@@ -74,7 +74,8 @@ fn help_on_a_command_names_each_of_its_settings_and_no_other() {
 
 #[test]
 fn no_line_of_help_is_wider_than_a_terminal() {
-    for topic in [Topic::All, Topic::Serve, Topic::Run, Topic::Key, Topic::Db, Topic::Version] {
+    let plain = [Topic::All, Topic::Bench, Topic::Version];
+    for topic in plain.into_iter().chain([Topic::Serve, Topic::Run, Topic::Key, Topic::Db]) {
         for line in help::text(topic).lines() {
             assert!(line.chars().count() <= 90, "{line}");
         }

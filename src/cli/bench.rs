@@ -12,13 +12,13 @@ mod wire;
 
 use super::args::Bench as Asked;
 use super::{print, serve, signals};
-use child::{Leash, Nest};
+use child::Leash;
 use figures::Figures;
 use measure::{Bench, QUICK, WHOLE};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-pub use child::main as served;
+pub use child::Benched;
 
 /// All of it takes no longer.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -41,18 +41,16 @@ pub fn bench(asked: &Asked) -> Result<u8, String> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     figures.put("cores", cores);
     figures.put("binary_bytes", own_bytes());
-    let nest = Nest::new(asked.settings.store, leash.clone())?;
-    let until = began + TIME_MAX;
-    let mut bench = Bench { nest: &nest, sizes, until, figures: &mut figures, checked: 0 };
+    let (store, until) = (asked.settings.store, began + TIME_MAX);
+    let mut bench = Bench { store, leash: &leash, sizes, until, figures: &mut figures, checked: 0 };
     let measured = bench.all(serve::raise_descriptors());
     if leash.is_cut() {
         return Ok(INTERRUPTED);
     }
     measured?;
-    drop(nest);
     let took = began.elapsed();
     figures.put("took_ms", posts::micros(took) / 1000);
-    let (version, store) = (env!("CARGO_PKG_VERSION"), asked.settings.store.name());
+    let (version, store) = (env!("CARGO_PKG_VERSION"), store.name());
     Ok(print(&match asked.json {
         true => figures.json(&[("version", version), ("store", store)]),
         false => format!(

@@ -70,13 +70,14 @@ use args::{Command, Place, Run};
 #[cfg(feature = "llm")]
 use ask::ask;
 #[cfg(feature = "sys")]
-use bench::bench;
+use bench::{Benched, bench};
 #[cfg(feature = "sqlite")]
 use db::look_into;
 use env::Env;
 use settings::Settings;
 #[cfg(feature = "llm")]
 use state::State;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 use watch::Watch;
@@ -90,12 +91,10 @@ pub fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "__sandbox") {
         return sandbox::main(std::env::args_os().skip(2).collect());
     }
-    #[cfg(feature = "sys")]
-    if std::env::args_os().nth(1).is_some_and(|word| word == "__bench") {
-        return bench::served(&std::env::args_os().skip(2).collect::<Vec<_>>());
-    }
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let benched = Benched::read(&mut words);
     let env = Env::of_process();
-    let command = match args::parse(std::env::args_os().skip(1).collect(), &env) {
+    let command = match args::parse(words, &env) {
         Ok(command) => command,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
@@ -104,7 +103,8 @@ pub fn main() -> ExitCode {
         Command::Version => Ok(print(concat!("runwire ", env!("CARGO_PKG_VERSION"), "\n"))),
         Command::Key(key) => start(&key.settings).and_then(|()| keys::obey(&key, &env)),
         Command::Serve(serve) => {
-            start(&serve.settings).and_then(|()| serve::serve(*serve, &env, None))
+            let agent = benched.as_ref().and_then(Benched::agent);
+            start(&serve.settings).and_then(|()| serve::serve(*serve, &env, agent))
         }
         Command::Bench(asked) => start(&asked.settings).and_then(|()| bench(&asked)),
         Command::Db(db) => start(&db.settings).and_then(|()| look_into(&db, &env)),
@@ -192,6 +192,21 @@ fn ask(_: &client_args::Ask, _: &Env) -> Result<u8, String> {
 #[cfg(not(feature = "llm"))]
 const NO_CLIENT: &str =
     "This runwire is built without an HTTP client: build it with the feature `llm`.";
+
+/// Nothing is measured here.
+#[cfg(not(feature = "sys"))]
+struct Benched;
+
+#[cfg(not(feature = "sys"))]
+impl Benched {
+    fn read(_: &mut Vec<OsString>) -> Option<Benched> {
+        None
+    }
+
+    fn agent(&self) -> Option<std::sync::Arc<dyn runwire::Agent>> {
+        None
+    }
+}
 
 #[cfg(not(feature = "sys"))]
 fn bench(_: &args::Bench) -> Result<u8, String> {

@@ -1,12 +1,10 @@
-//! The servers that are measured: this very program, one after the other in one folder.
+//! The servers that are measured: this very program, each in a folder of its own or in that of the
+//! one before it.
 //!
-//! A server ends when its standard input does, so none outlives the bench, however that ends. A byte
-//! before the end says that the folder is still wanted; without one the server takes it along.
-use crate::cli::args::{self, Command as Asked};
-use crate::cli::env::Env;
+//! A server ends when its standard input does, so none outlives the bench, however that ends, and it
+//! takes its folder along. A byte before the end says that another server comes there.
 use crate::cli::settings::StoreKind;
 use crate::cli::state::random_key;
-use crate::cli::{USAGE, complain, serve, start};
 use runwire::Agent;
 use runwire::agent::Script;
 use rustix::process::{Signal, getpid, kill_process};
@@ -17,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, ChildStdin, Command, ExitCode, Stdio};
+use std::process::{self, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -28,7 +26,9 @@ const FOLDER: &str = "runwire-bench-";
 /// Between two looks at a server that starts or ends.
 const LOOK: Duration = Duration::from_micros(100);
 const START_MAX: Duration = Duration::from_secs(5);
-/// A server that takes longer to end is killed.
+/// A server that takes longer to end leaves without its goodbyes.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+/// One that takes longer still is killed.
 const END_MAX: Duration = Duration::from_secs(3);
 /// Linux tells CPU time in these, on every machine.
 const CPU_TICK: Duration = Duration::from_millis(10);
@@ -51,7 +51,7 @@ impl Works {
     }
 }
 
-/// Where the servers of one bench live; goes with this value.
+/// Where servers live, one after the other; goes with the last of them.
 pub struct Nest {
     folder: PathBuf,
     store: StoreKind,
@@ -68,7 +68,7 @@ impl Nest {
     }
 
     /// Starts a server and waits until it answers.
-    pub fn start(&self, works: Works) -> Result<Child, String> {
+    pub fn start(self: &Arc<Self>, works: Works) -> Result<Child, String> {
         let addr = free_addr().map_err(|error| format!("There is no free port: {error}."))?;
         let key = random_key()?;
         let program = std::env::current_exe();
@@ -84,9 +84,9 @@ impl Nest {
         let process = command.spawn();
         let mut process = process.map_err(|error| format!("Could not start a server: {error}."))?;
         let stdin = process.stdin.take().expect("it was asked for");
-        let mut child =
-            Child { process, addr, key, started_in: START_MAX, leash: self.leash.clone() };
-        child.leash.hold(stdin)?;
+        let nest = self.clone();
+        let mut child = Child { process, addr, key, started_in: START_MAX, nest };
+        self.leash.hold(stdin)?;
         child.await_health(began)?;
         Ok(child)
     }
@@ -105,7 +105,7 @@ pub struct Child {
     pub key: String,
     /// From before its exec to its first 200 on `/health`.
     pub started_in: Duration,
-    leash: Leash,
+    nest: Arc<Nest>,
 }
 
 impl Child {
@@ -158,7 +158,7 @@ impl Child {
     }
 
     fn end(&mut self) {
-        self.leash.release();
+        self.nest.leash.release(Arc::strong_count(&self.nest) > 1);
         let began = Instant::now();
         while matches!(self.process.try_wait(), Ok(None)) && began.elapsed() < END_MAX {
             thread::sleep(LOOK * 10);
@@ -197,12 +197,14 @@ impl Leash {
         Ok(())
     }
 
-    /// Has the server end that is at work; the folder is still wanted.
-    fn release(&self) {
+    /// Has the server end that is at work. `is_wanted`: its folder is.
+    fn release(&self, is_wanted: bool) {
         let mut held = self.held();
         if let Held::Server(stdin) = &mut *held {
-            // A server that is gone wants no word.
-            let _ = stdin.write_all(b".");
+            if is_wanted {
+                // A server that is gone wants no word.
+                let _ = stdin.write_all(b".");
+            }
             *held = Held::Nothing;
         }
     }
@@ -220,31 +222,51 @@ impl Leash {
     }
 }
 
-/// Serves as `runwire serve` does, until standard input ends: what stands after `__bench`.
-pub fn main(words: &[OsString]) -> ExitCode {
-    let [folder, works, words @ ..] = words else { return ExitCode::from(USAGE) };
-    let env = Env::of_process();
-    let Ok(Asked::Serve(asked)) = args::parse(words.to_vec(), &env) else {
-        return ExitCode::from(USAGE);
-    };
-    let agent = (works == Works::Script.name()).then(|| Arc::new(Script) as Arc<dyn Agent>);
-    let folder = PathBuf::from(folder);
-    let is_orphan = Arc::new(AtomicBool::new(false));
-    let watched = is_orphan.clone();
-    thread::spawn(move || {
-        watched.store(is_end(io::stdin()), Ordering::Release);
-        // The server ends in its own way; where it cannot, the process goes without it.
-        let _ = kill_process(getpid(), Signal::TERM);
-        thread::sleep(END_MAX);
-        process::exit(1);
-    });
-    let done = start(&asked.settings).and_then(|()| serve::serve(*asked, &env, agent));
-    if is_orphan.load(Ordering::Acquire) {
-        remove(&folder);
+/// What a process is beside a server if it belongs to a bench.
+pub struct Benched {
+    folder: PathBuf,
+    works: OsString,
+    /// The bench is gone, or wants no other server in the folder.
+    takes_folder: Arc<AtomicBool>,
+}
+
+impl Benched {
+    /// Takes `__bench FOLDER WORKS` off the front of `words`, if that is there: `runwire serve` is
+    /// left. From now on the end of standard input ends this process.
+    pub fn read(words: &mut Vec<OsString>) -> Option<Benched> {
+        if words.len() < 3 || words[0] != "__bench" {
+            return None;
+        }
+        let (folder, works) = (PathBuf::from(&words[1]), words[2].clone());
+        words.drain(..3);
+        let takes_folder = Arc::<AtomicBool>::default();
+        let benched = Benched { folder, works, takes_folder };
+        let (folder, takes_folder) = (benched.folder.clone(), benched.takes_folder.clone());
+        // Until the server heeds it, a signal is to do nothing.
+        let heeded = signal_hook::flag::register(Signal::TERM.as_raw(), Arc::default());
+        thread::spawn(move || {
+            takes_folder.store(is_end(io::stdin()), Ordering::Release);
+            let told = heeded.is_ok() && kill_process(getpid(), Signal::TERM).is_ok();
+            thread::sleep(if told { GOODBYE_MAX } else { Duration::ZERO });
+            if takes_folder.load(Ordering::Acquire) {
+                remove(&folder);
+            }
+            process::exit(1);
+        });
+        Some(benched)
     }
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(message) => complain(&message, 1),
+
+    /// Who works on the runs, where it is not the agent of `runwire serve`.
+    pub fn agent(&self) -> Option<Arc<dyn Agent>> {
+        (self.works == Works::Script.name()).then(|| Arc::new(Script) as Arc<dyn Agent>)
+    }
+}
+
+impl Drop for Benched {
+    fn drop(&mut self) {
+        if self.takes_folder.load(Ordering::Acquire) {
+            remove(&self.folder);
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is measured, one thing after the other, each with a server of its own.
-use super::child::{Child, Nest, Works};
+use super::child::{Child, Leash, Nest, Works};
 use super::figures::Figures;
 use super::percentiles::Times;
 use super::posts::{Posted, micros, post_for};
 use super::wire::{Streams, Told, post};
+use crate::cli::settings::StoreKind;
 use std::iter::repeat_n;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,7 +66,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 
 /// A bench at work.
 pub struct Bench<'a> {
-    pub nest: &'a Nest,
+    pub store: StoreKind,
+    pub leash: &'a Leash,
     pub sizes: &'a Sizes,
     /// When all is over, done or not.
     pub until: Instant,
@@ -84,15 +87,26 @@ impl Bench<'_> {
         Ok(())
     }
 
+    fn nest(&self) -> Result<Arc<Nest>, String> {
+        Nest::new(self.store, self.leash.clone()).map(Arc::new)
+    }
+
+    /// One with the agent of benchmarks, in a folder of its own.
+    fn server(&self) -> Result<Child, String> {
+        self.nest()?.start(Works::Script)
+    }
+
     fn starts(&mut self) -> Result<(), String> {
         // The first makes the files that the others find.
-        let mut child = self.nest.start(Works::Shipped)?;
+        let nest = self.nest()?;
+        let mut child = nest.start(Works::Shipped)?;
         let mut times = Times::kept();
         for _ in 0..self.sizes.starts {
             drop(child);
-            child = self.nest.start(Works::Shipped)?;
+            child = nest.start(Works::Shipped)?;
             times.add(micros(child.started_in));
         }
+        drop(nest);
         thread::sleep(SETTLE);
         self.figures.put("starts", self.sizes.starts);
         self.figures.put("start_best_us", times.percentile(0));
@@ -102,7 +116,7 @@ impl Bench<'_> {
     }
 
     fn idle_streams(&mut self, files_max: usize) -> Result<(), String> {
-        let child = self.nest.start(Works::Script)?;
+        let child = self.server()?;
         let run_id = post(&child, "bench hold=600000")?;
         let mut told = Told::default();
         let mut open = |count| Streams::open(&child, repeat_n(run_id.as_str(), count), &mut told);
@@ -118,7 +132,7 @@ impl Bench<'_> {
     }
 
     fn full_speed(&mut self) -> Result<(), String> {
-        let child = self.nest.start(Works::Script)?;
+        let child = self.server()?;
         let readers = self.sizes.full_readers;
         let input = |events, hold: Duration| {
             format!("bench events={events} {SIZE} hold={}", hold.as_millis())
@@ -159,7 +173,7 @@ impl Bench<'_> {
     }
 
     fn live(&mut self) -> Result<(), String> {
-        let child = self.nest.start(Works::Script)?;
+        let child = self.server()?;
         let (readers, events) = (self.sizes.live_readers, self.sizes.live_events);
         let run_id = post(&child, &self.paced())?;
         let mut late = self.late(&child, repeat_n(run_id.as_str(), readers), events)?;
@@ -170,7 +184,7 @@ impl Bench<'_> {
     }
 
     fn runs(&mut self) -> Result<(), String> {
-        let child = self.nest.start(Works::Script)?;
+        let child = self.server()?;
         let (input, runs) = (self.paced(), self.sizes.runs);
         let run_ids: Result<Vec<String>, String> =
             (0..runs).map(|_| post(&child, &input)).collect();
@@ -202,7 +216,7 @@ impl Bench<'_> {
     }
 
     fn posts(&mut self) -> Result<(), String> {
-        let child = self.nest.start(Works::Script)?;
+        let child = self.server()?;
         let (connections, time) = (self.sizes.post_connections, self.sizes.post_time);
         let (began, before) = (Instant::now(), child.cpu());
         let Posted { accepted, refused, mut times } = post_for(&child, connections, time)?;

@@ -8,6 +8,7 @@ mod figures;
 mod measure;
 mod percentiles;
 mod posts;
+mod streams;
 mod wire;
 
 use super::args::Bench as Asked;
@@ -38,9 +39,7 @@ pub fn bench(asked: &Asked) -> Result<u8, String> {
     }
     let sizes = if asked.quick { &QUICK } else { &WHOLE };
     let mut figures = Figures::default();
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    figures.put("cores", cores);
-    figures.put("binary_bytes", own_bytes());
+    figures.put(&[("cores", cores()), ("binary_bytes", own_bytes())]);
     let (store, until) = (asked.settings.store, began + TIME_MAX);
     let mut bench = Bench { store, leash: &leash, sizes, until, figures: &mut figures, checked: 0 };
     let measured = bench.all(serve::raise_descriptors());
@@ -49,12 +48,12 @@ pub fn bench(asked: &Asked) -> Result<u8, String> {
     }
     measured?;
     let took = began.elapsed();
-    figures.put("took_ms", posts::micros(took) / 1000);
+    figures.put(&[("took_ms", Some(posts::micros(took) / 1000))]);
     let (version, store) = (env!("CARGO_PKG_VERSION"), store.name());
     Ok(print(&match asked.json {
         true => figures.json(&[("version", version), ("store", store)]),
         false => format!(
-            "runwire {version}, store {store}, {cores} cores\n{}{}.{} s of 30. On a machine with \
+            "runwire {version}, store {store}\n{}{}.{} s of 30. On a machine with \
              other work times mean little; bytes stay what they are.\n",
             figures.table(),
             took.as_secs(),
@@ -66,4 +65,11 @@ pub fn bench(asked: &Asked) -> Result<u8, String> {
 fn own_bytes() -> Option<u64> {
     let program = std::env::current_exe().ok()?;
     Some(program.metadata().ok()?.len())
+}
+
+fn cores() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    // The first line is of all together.
+    let lines = stat.lines().filter(|line| line.starts_with("cpu")).count();
+    lines.checked_sub(1).map(|cores| cores as u64)
 }

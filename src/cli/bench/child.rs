@@ -154,7 +154,7 @@ impl Child {
     fn memory(&self, name: &str) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let row = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(row.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+        Some(row.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
     }
 
     fn end(&mut self) {

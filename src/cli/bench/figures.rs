@@ -5,6 +5,7 @@ use std::fmt::Write;
 /// What is told, in its order: the key of the figure, what it is, and in what it is counted. A key
 /// in braces stands for that figure. Those whose line is empty are told to programs only.
 const ROWS: &[(&str, &str, Unit)] = &[
+    ("cores", "processors of this machine", Unit::Count),
     ("binary_bytes", "the program's file", Unit::Bytes),
     ("start_best_us", "exec to the first 200, best of {starts}", Unit::Micros),
     ("start_median_us", "    median", Unit::Micros),
@@ -42,8 +43,8 @@ enum Unit {
 pub struct Figures(Vec<(&'static str, Option<u64>)>);
 
 impl Figures {
-    pub fn put(&mut self, key: &'static str, value: impl Into<Option<u64>>) {
-        self.0.push((key, value.into()));
+    pub fn put(&mut self, figures: &[(&'static str, Option<u64>)]) {
+        self.0.extend_from_slice(figures);
     }
 
     fn get(&self, key: &str) -> Option<u64> {

@@ -1,9 +1,10 @@
 //! What is measured, one thing after the other, each with a server of its own.
 use super::child::{Child, Leash, Nest, Works};
 use super::figures::Figures;
-use super::percentiles::Times;
+use super::percentiles::{Sorted, Times};
 use super::posts::{Posted, micros, post_for};
-use super::wire::{Streams, Told, post};
+use super::streams::{Streams, Told};
+use super::wire::post;
 use crate::cli::settings::StoreKind;
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Bench<'_> {
         self.live()?;
         self.posts()?;
         self.runs()?;
-        self.figures.put("events_checked", self.checked);
+        self.figures.put(&[("events_checked", Some(self.checked))]);
         Ok(())
     }
 
@@ -100,18 +101,21 @@ impl Bench<'_> {
         // The first makes the files that the others find.
         let nest = self.nest()?;
         let mut child = nest.start(Works::Shipped)?;
-        let mut times = Times::kept();
+        let mut times = Times::new();
         for _ in 0..self.sizes.starts {
             drop(child);
             child = nest.start(Works::Shipped)?;
-            times.add(micros(child.started_in));
+            times.push(micros(child.started_in));
         }
+        let times = Sorted::new(times);
         drop(nest);
         thread::sleep(SETTLE);
-        self.figures.put("starts", self.sizes.starts);
-        self.figures.put("start_best_us", times.percentile(0));
-        self.figures.put("start_median_us", times.percentile(50));
-        self.figures.put("idle_resident_bytes", child.resident());
+        self.figures.put(&[
+            ("starts", Some(self.sizes.starts)),
+            ("start_best_us", times.percentile(0)),
+            ("start_median_us", times.percentile(50)),
+            ("idle_resident_bytes", child.resident()),
+        ]);
         Ok(())
     }
 
@@ -126,8 +130,10 @@ impl Bench<'_> {
         let streams = open(self.sizes.idle_streams_max.min(spare))?;
         let grown = child.resident_own().zip(before).map(|(now, then)| now.saturating_sub(then));
         let count = streams.len() as u64;
-        self.figures.put("idle_streams", count);
-        self.figures.put("idle_stream_bytes", grown.and_then(|bytes| bytes.checked_div(count)));
+        self.figures.put(&[
+            ("idle_streams", Some(count)),
+            ("idle_stream_bytes", grown.and_then(|bytes| bytes.checked_div(count))),
+        ]);
         Ok(())
     }
 
@@ -142,10 +148,12 @@ impl Bench<'_> {
         let events = wanted / trial.wall.as_micros().max(1);
         let events = u64::try_from(events).unwrap_or(EVENTS_MAX).clamp(TRIAL_EVENTS, EVENTS_MAX);
         let full = self.deliver(&child, &input(events, 2 * trial.opened_in), readers, events)?;
-        self.figures.put("fanout_readers", readers as u64);
-        self.figures.put("fanout_deliveries", full.deliveries);
-        self.figures.put("fanout_per_cpu_second", full.cpu.and_then(|cpu| full.per_second(cpu)));
-        self.figures.put("fanout_per_second", full.per_second(full.wall));
+        self.figures.put(&[
+            ("fanout_readers", Some(readers as u64)),
+            ("fanout_deliveries", Some(full.deliveries)),
+            ("fanout_per_cpu_second", full.cpu.and_then(|cpu| full.per_second(cpu))),
+            ("fanout_per_second", full.per_second(full.wall)),
+        ]);
         Ok(())
     }
 
@@ -176,10 +184,12 @@ impl Bench<'_> {
         let child = self.server()?;
         let (readers, events) = (self.sizes.live_readers, self.sizes.live_events);
         let run_id = post(&child, &self.paced())?;
-        let mut late = self.late(&child, repeat_n(run_id.as_str(), readers), events)?;
-        self.figures.put("live_readers", readers as u64);
-        self.figures.put("live_p50_us", late.percentile(50));
-        self.figures.put("live_p99_us", late.percentile(99));
+        let late = self.late(&child, repeat_n(run_id.as_str(), readers), events)?;
+        self.figures.put(&[
+            ("live_readers", Some(readers as u64)),
+            ("live_p50_us", late.percentile(50)),
+            ("live_p99_us", late.percentile(99)),
+        ]);
         Ok(())
     }
 
@@ -190,10 +200,12 @@ impl Bench<'_> {
             (0..runs).map(|_| post(&child, &input)).collect();
         let run_ids = run_ids?;
         let run_ids = run_ids.iter().map(String::as_str);
-        let mut late = self.late(&child, run_ids, self.sizes.live_events)?;
-        self.figures.put("event_runs", runs as u64);
-        self.figures.put("event_p50_us", late.percentile(50));
-        self.figures.put("event_p99_us", late.percentile(99));
+        let late = self.late(&child, run_ids, self.sizes.live_events)?;
+        self.figures.put(&[
+            ("event_runs", Some(runs as u64)),
+            ("event_p50_us", late.percentile(50)),
+            ("event_p99_us", late.percentile(99)),
+        ]);
         Ok(())
     }
 
@@ -208,27 +220,29 @@ impl Bench<'_> {
         child: &Child,
         run_ids: impl Iterator<Item = &'a str>,
         events: u64,
-    ) -> Result<Times, String> {
-        let mut told = Told { late: Times::kept(), ..Told::default() };
+    ) -> Result<Sorted, String> {
+        let mut told = Told { late: Some(Times::new()), ..Told::default() };
         Streams::open(child, run_ids, &mut told)?.read(events, self.until, &mut told)?;
         self.checked += told.events;
-        Ok(told.late)
+        Ok(Sorted::new(told.late.unwrap_or_default()))
     }
 
     fn posts(&mut self) -> Result<(), String> {
         let child = self.server()?;
         let (connections, time) = (self.sizes.post_connections, self.sizes.post_time);
         let (began, before) = (Instant::now(), child.cpu());
-        let Posted { accepted, refused, mut times } = post_for(&child, connections, time)?;
-        let wall = began.elapsed();
+        let Posted { accepted, refused, times } = post_for(&child, connections, time)?;
+        let (wall, times) = (began.elapsed(), Sorted::new(times));
         let cpu = child.cpu().zip(before).map(|(now, then)| now.saturating_sub(then));
-        self.figures.put("post_connections", connections as u64);
-        self.figures.put("post_accepted", accepted);
-        self.figures.put("post_refused", refused);
-        self.figures.put("post_per_cpu_second", cpu.and_then(|cpu| per_second(accepted, cpu)));
-        self.figures.put("post_per_second", per_second(accepted, wall));
-        self.figures.put("post_p50_us", times.percentile(50));
-        self.figures.put("post_p99_us", times.percentile(99));
+        self.figures.put(&[
+            ("post_connections", Some(connections as u64)),
+            ("post_accepted", Some(accepted)),
+            ("post_refused", Some(refused)),
+            ("post_per_cpu_second", cpu.and_then(|cpu| per_second(accepted, cpu))),
+            ("post_per_second", per_second(accepted, wall)),
+            ("post_p50_us", times.percentile(50)),
+            ("post_p99_us", times.percentile(99)),
+        ]);
         Ok(())
     }
 }

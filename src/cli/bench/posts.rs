@@ -44,7 +44,7 @@ pub fn post_for(child: &Child, connections: usize, time: Duration) -> Result<Pos
     let (began, mut news_at) = (Instant::now(), Instant::now());
     let mut does: Vec<Does> = sockets.iter().map(|_| Does::Rests { until: began }).collect();
     let mut replies = vec![Vec::new(); connections];
-    let mut posted = Posted { times: Times::kept(), ..Posted::default() };
+    let mut posted = Posted::default();
     loop {
         let now = Instant::now();
         let is_over = now.duration_since(began) >= time;
@@ -94,7 +94,7 @@ fn answer(
     let rests = match reply.get(9..12) {
         Some(b"202") => {
             posted.accepted += 1;
-            posted.times.add(micros(sent_at.elapsed()));
+            posted.times.push(micros(sent_at.elapsed()));
             Duration::ZERO
         }
         Some(b"429" | b"503") => {

@@ -19,6 +19,16 @@ fn bench(home: &Home, args: &[&str]) -> Command {
     command
 }
 
+/// The same under a limit, as a shell sets it.
+fn limited(home: &Home, limit: &str, args: &[&str]) -> Done {
+    let script = format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" bench \"$@\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_runwire")]).args(args);
+    command.env_clear().env("TMPDIR", &home.0).env("HOME", &home.0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    finish(command.spawn().unwrap())
+}
+
 fn ran(home: &Home, args: &[&str]) -> Done {
     finish(bench(home, args).spawn().unwrap())
 }
@@ -113,9 +123,9 @@ fn one_object_has_what_is_documented_and_every_figure_is_likely() {
 }
 
 #[test]
-fn the_table_is_for_people() {
+fn the_table_is_for_people_and_tells_how_few_streams_a_limit_lets_it_have() {
     let home = Home::new();
-    let done = ran(&home, &["--quick", "--store", "memory"]);
+    let done = limited(&home, "-n 250", &["--quick", "--store", "memory"]);
     assert_eq!((done.code(), done.err.as_str()), (0, ""));
     let mut lines = done.out.lines();
     assert!(lines.next().unwrap().starts_with("runwire ") && done.out.contains("store memory"));
@@ -129,7 +139,8 @@ fn the_table_is_for_people() {
         );
         assert!(row.len() <= 80 && !row.contains(['{', '}']), "{row}");
     }
-    assert!(done.out.contains("full speed, 200 readers") && done.out.contains(" s of 30"));
+    assert!(done.out.contains("full speed, 154 readers") && done.out.contains(" s of 30"));
+    assert!(done.out.contains("idle stream, of 154"), "{}", done.out);
     assert!(folders(&home).is_empty());
 }
 
@@ -178,6 +189,16 @@ fn a_bench_that_cannot_work_fails_and_says_why() {
     let done = finish(bench(&home, &["--quick"]).env("TMPDIR", "/nowhere").spawn().unwrap());
     assert_eq!(done.code(), 1);
     assert!(done.err.contains("Could not make /nowhere/runwire-bench-"), "{}", done.err);
+}
+
+#[test]
+#[cfg(feature = "sqlite")]
+fn a_server_that_does_not_start_is_told_of_in_its_own_words() {
+    let home = Home::new();
+    let done = limited(&home, "-f 8", &["--quick", "--store", "sqlite"]);
+    assert_eq!((done.code(), done.out.as_str()), (1, ""));
+    assert!(done.err.contains("A server did not start: runwire: no room for "), "{}", done.err);
+    assert_eq!((folders(&home), servers(&home)), (vec![], vec![]));
 }
 
 #[test]

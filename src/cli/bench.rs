@@ -41,8 +41,10 @@ pub fn bench(asked: &Asked) -> Result<u8, String> {
     let mut figures = Figures::default();
     figures.put(&[("cores", cores()), ("binary_bytes", own_bytes())]);
     let (store, until) = (asked.settings.store, began + TIME_MAX);
-    let mut bench = Bench { store, leash: &leash, sizes, until, figures: &mut figures, checked: 0 };
-    let measured = bench.all(serve::raise_descriptors());
+    let files_max = serve::raise_descriptors();
+    let mut bench =
+        Bench { store, leash: &leash, sizes, until, files_max, figures: &mut figures, checked: 0 };
+    let measured = bench.all();
     if leash.is_cut() {
         return Ok(INTERRUPTED);
     }

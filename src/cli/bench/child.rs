@@ -9,7 +9,7 @@ use runwire::Agent;
 use runwire::agent::Script;
 use rustix::process::{Signal, getpid, kill_process};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt;
@@ -79,7 +79,10 @@ impl Nest {
         // What is set for the user's own server is not what is measured.
         command.env_clear().env("HOME", &self.folder).env("TMPDIR", &self.folder);
         command.env("RUNWIRE_KEY", &key).process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Nobody reads a pipe while the server works.
+        let log = File::create(self.log());
+        let log = log.map_err(|error| format!("Could not make a file: {error}."))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let began = Instant::now();
         let process = command.spawn();
         let mut process = process.map_err(|error| format!("Could not start a server: {error}."))?;
@@ -89,6 +92,11 @@ impl Nest {
         self.leash.hold(stdin)?;
         child.await_health(began)?;
         Ok(child)
+    }
+
+    /// What the server says.
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
     }
 }
 
@@ -122,13 +130,9 @@ impl Child {
     }
 
     /// What a server has said that did not start.
-    fn why_not(&mut self) -> String {
-        self.end();
-        let mut said = String::new();
-        if let Some(stderr) = self.process.stderr.take() {
-            // Without a word there is nothing to repeat.
-            let _ = stderr.take(4096).read_to_string(&mut said);
-        }
+    fn why_not(&self) -> String {
+        // Without a word there is nothing to repeat.
+        let said = fs::read_to_string(self.nest.log()).unwrap_or_default();
         format!("A server did not start: {}", said.trim())
     }
 

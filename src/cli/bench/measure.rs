@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much of everything there is to be.
+/// How much of everything there is to be; fewer streams where the limit on open files is low.
 pub struct Sizes {
     pub starts: u64,
-    /// Fewer where the limit on open files is lower.
     pub idle_streams_max: usize,
     pub full_readers: usize,
     /// About so long at full speed.
@@ -51,6 +50,8 @@ pub const QUICK: Sizes = Sizes {
     runs: 20,
 };
 
+pub const TOO_SLOW: &str =
+    "The bench is not done within its time: this machine has too much else to do. Try --quick.";
 /// Bytes of a delta.
 const SIZE: &str = "size=64";
 /// Streams that are open before memory is looked at, so that what all share is there.
@@ -72,14 +73,16 @@ pub struct Bench<'a> {
     pub sizes: &'a Sizes,
     /// When all is over, done or not.
     pub until: Instant,
+    /// Descriptors that this process and a server may have, each.
+    pub files_max: usize,
     pub figures: &'a mut Figures,
     pub checked: u64,
 }
 
 impl Bench<'_> {
-    pub fn all(&mut self, files_max: usize) -> Result<(), String> {
+    pub fn all(&mut self) -> Result<(), String> {
         self.starts()?;
-        self.idle_streams(files_max)?;
+        self.idle_streams()?;
         self.full_speed()?;
         self.live()?;
         self.posts()?;
@@ -88,12 +91,21 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// So many, or as many as there can be.
+    fn streams(&self, wanted: usize) -> usize {
+        let reserved = FIRST_STREAMS + FILES_RESERVED;
+        wanted.min(self.files_max.saturating_sub(reserved)).max(1)
+    }
+
     fn nest(&self) -> Result<Arc<Nest>, String> {
         Nest::new(self.store, self.leash.clone()).map(Arc::new)
     }
 
     /// One with the agent of benchmarks, in a folder of its own.
     fn server(&self) -> Result<Child, String> {
+        if Instant::now() > self.until {
+            return Err(TOO_SLOW.to_owned());
+        }
         self.nest()?.start(Works::Script)
     }
 
@@ -119,15 +131,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn idle_streams(&mut self, files_max: usize) -> Result<(), String> {
+    fn idle_streams(&mut self) -> Result<(), String> {
         let child = self.server()?;
         let run_id = post(&child, "bench hold=600000")?;
         let mut told = Told::default();
         let mut open = |count| Streams::open(&child, repeat_n(run_id.as_str(), count), &mut told);
         let _first = open(FIRST_STREAMS)?;
         let before = child.resident_own();
-        let spare = files_max.saturating_sub(FIRST_STREAMS + FILES_RESERVED);
-        let streams = open(self.sizes.idle_streams_max.min(spare))?;
+        let streams = open(self.streams(self.sizes.idle_streams_max))?;
         let grown = child.resident_own().zip(before).map(|(now, then)| now.saturating_sub(then));
         let count = streams.len() as u64;
         self.figures.put(&[
@@ -139,7 +150,7 @@ impl Bench<'_> {
 
     fn full_speed(&mut self) -> Result<(), String> {
         let child = self.server()?;
-        let readers = self.sizes.full_readers;
+        let readers = self.streams(self.sizes.full_readers);
         let input = |events, hold: Duration| {
             format!("bench events={events} {SIZE} hold={}", hold.as_millis())
         };
@@ -182,7 +193,7 @@ impl Bench<'_> {
 
     fn live(&mut self) -> Result<(), String> {
         let child = self.server()?;
-        let (readers, events) = (self.sizes.live_readers, self.sizes.live_events);
+        let (readers, events) = (self.streams(self.sizes.live_readers), self.sizes.live_events);
         let run_id = post(&child, &self.paced())?;
         let late = self.late(&child, repeat_n(run_id.as_str(), readers), events)?;
         self.figures.put(&[
@@ -195,7 +206,7 @@ impl Bench<'_> {
 
     fn runs(&mut self) -> Result<(), String> {
         let child = self.server()?;
-        let (input, runs) = (self.paced(), self.sizes.runs);
+        let (input, runs) = (self.paced(), self.streams(self.sizes.runs));
         let run_ids: Result<Vec<String>, String> =
             (0..runs).map(|_| post(&child, &input)).collect();
         let run_ids = run_ids?;
@@ -229,7 +240,8 @@ impl Bench<'_> {
 
     fn posts(&mut self) -> Result<(), String> {
         let child = self.server()?;
-        let (connections, time) = (self.sizes.post_connections, self.sizes.post_time);
+        let connections = self.streams(self.sizes.post_connections);
+        let time = self.sizes.post_time;
         let (began, before) = (Instant::now(), child.cpu());
         let Posted { accepted, refused, times } = post_for(&child, connections, time)?;
         let (wall, times) = (began.elapsed(), Sorted::new(times));

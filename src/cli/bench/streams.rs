@@ -3,6 +3,7 @@
 //! Almost nothing is done with an event, so that the server is what is measured: the chunk says how
 //! long it is, its first line is compared with the number that is due, and the rest is passed over.
 use super::child::Child;
+use super::measure::TOO_SLOW;
 use super::percentiles::Times;
 use super::wire::{PIECE_BYTES_MAX, await_any, connect, head_len, is_ready, lost, send};
 use rustix::event::{PollFd, PollFlags};
@@ -107,7 +108,10 @@ impl Streams {
                 state.read(&self.sockets[at], &mut buffer, told)?;
                 open -= usize::from(state.phase == Phase::Ended);
             }
-            if is_silent || Instant::now() > until {
+            if Instant::now() > until {
+                return Err(TOO_SLOW.to_owned());
+            }
+            if is_silent {
                 let least = self.states.iter().map(|state| state.next_seq).min();
                 let least = least.unwrap_or_default();
                 return Err(format!("{open} readers wait for events; one has had {least}."));

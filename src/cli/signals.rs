@@ -7,12 +7,12 @@ use std::io::{self, IsTerminal, Write};
 /// Calls `heed` at the first `patience` signals; the next one ends the process with 128 and its
 /// number.
 pub fn watch(patience: usize, heed: impl FnMut() + Send + 'static) -> io::Result<()> {
-    watch_for(&[SIGINT, SIGTERM], patient(patience, heed), || ())
+    watch_for(&[SIGINT, SIGTERM], patient(patience, heed), Box::new(|| ()))
 }
 
 /// Calls `heed` at each signal, and tells it if that is Ctrl-C; false ends the process likewise.
 pub fn watch_while(mut heed: impl FnMut(bool) -> bool + Send + 'static) -> io::Result<()> {
-    watch_for(&[SIGINT, SIGTERM], move |signal| heed(signal == SIGINT), || ())
+    watch_for(&[SIGINT, SIGTERM], Box::new(move |signal| heed(signal == SIGINT)), Box::new(|| ()))
 }
 
 /// Likewise, and calls `reload` at each SIGHUP; but one that says that the terminal is gone in which
@@ -22,23 +22,26 @@ pub fn watch_server(
     heed: impl FnMut() + Send + 'static,
     reload: impl FnMut() + Send + 'static,
 ) -> io::Result<()> {
-    watch_for(&[SIGINT, SIGTERM, SIGHUP], patient(patience, heed), reload)
+    watch_for(&[SIGINT, SIGTERM, SIGHUP], patient(patience, heed), Box::new(reload))
 }
 
-fn patient(patience: usize, mut heed: impl FnMut()) -> impl FnMut(i32) -> bool {
+/// Boxed, so that one thread's code does for all commands.
+type Heed = Box<dyn FnMut(i32) -> bool + Send>;
+
+fn patient(patience: usize, mut heed: impl FnMut() + Send + 'static) -> Heed {
     let mut left = patience;
-    move |_| {
+    Box::new(move |_| {
         let Some(less) = left.checked_sub(1) else { return false };
         left = less;
         heed();
         true
-    }
+    })
 }
 
 fn watch_for(
     wanted: &[i32],
-    mut heed: impl FnMut(i32) -> bool + Send + 'static,
-    mut reload: impl FnMut() + Send + 'static,
+    mut heed: Heed,
+    mut reload: Box<dyn FnMut() + Send>,
 ) -> io::Result<()> {
     let mut signals = Signals::new(wanted)?;
     let had_terminal = io::stderr().is_terminal();

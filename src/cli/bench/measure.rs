@@ -155,9 +155,8 @@ impl Bench<'_> {
             format!("bench events={events} {SIZE} hold={}", hold.as_millis())
         };
         let trial = self.deliver(&child, &input(TRIAL_EVENTS, HOLD), readers, TRIAL_EVENTS)?;
-        let wanted = u128::from(TRIAL_EVENTS) * self.sizes.full_time.as_micros();
-        let events = wanted / trial.wall.as_micros().max(1);
-        let events = u64::try_from(events).unwrap_or(EVENTS_MAX).clamp(TRIAL_EVENTS, EVENTS_MAX);
+        let events = TRIAL_EVENTS * micros(self.sizes.full_time) / micros(trial.wall).max(1);
+        let events = events.clamp(TRIAL_EVENTS, EVENTS_MAX);
         let full = self.deliver(&child, &input(events, 2 * trial.opened_in), readers, events)?;
         self.figures.put(&[
             ("fanout_readers", Some(readers as u64)),

@@ -30,8 +30,6 @@ const START_MAX: Duration = Duration::from_secs(5);
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// One that takes longer still is killed.
 const END_MAX: Duration = Duration::from_secs(3);
-/// Linux tells CPU time in these, on every machine.
-const CPU_TICK: Duration = Duration::from_millis(10);
 
 /// Who works on a server's runs.
 #[derive(Clone, Copy)]
@@ -136,13 +134,16 @@ impl Child {
         format!("A server did not start: {}", said.trim())
     }
 
-    /// CPU time of all its threads so far, to 10 ms; `None` where `/proc` does not tell.
+    /// CPU time of all its threads so far, in the kernel too; `None` where `/proc` does not tell. A
+    /// thread that ended would be missing: those of runs stay for longer than a measurement takes.
     pub fn cpu(&self) -> Option<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
-        // The name before the last bracket may hold anything.
-        let fields = stat.rsplit_once(')')?.1;
-        let ticks = |at| fields.split_ascii_whitespace().nth(at)?.parse::<u32>().ok();
-        Some(CPU_TICK * (ticks(11)? + ticks(12)?))
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
+        let mut nanos = 0;
+        for thread in threads {
+            let told = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            nanos += told.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
+        }
+        Some(Duration::from_nanos(nanos))
     }
 
     /// Bytes of resident memory, that of files included.

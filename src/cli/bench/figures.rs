@@ -56,7 +56,7 @@ impl Figures {
         let mut text = String::new();
         for (key, label, unit) in ROWS {
             let told = self.get(key).map(|value| unit.text(value));
-            let told = told.unwrap_or_else(|| "not told without /proc".to_owned());
+            let told = told.unwrap_or_else(|| "not told here".to_owned());
             writeln!(text, "  {:62}{told:>14}", self.label(label)).expect("a String");
         }
         text

@@ -34,6 +34,7 @@ pub struct Entry {
     pub posted: u64,
     pub events: usize,
     pub digest: u64,
+    pub session: Option<String>,
 }
 
 pub struct Fleet {
@@ -145,6 +146,10 @@ impl Fleet {
             entries.pop_front();
         }
         entries.push_back(entry);
+    }
+
+    pub fn forget(&self, is_one: impl Fn(&Entry) -> bool) {
+        self.entries.lock().expect("nobody panics with it").retain(|entry| !is_one(entry));
     }
 
     pub fn entries(&self) -> Vec<Entry> {

@@ -91,30 +91,49 @@ fn one(client: &mut Client<'_>, name: &str) {
     after(client, &order, posted, &whole);
 }
 
-/// Runs are deleted now and then; those with an Idempotency-Key always, since they are kept for a
-/// day whatever else is to be retained.
+/// Runs and sessions are deleted now and then; runs with an Idempotency-Key always, since they are
+/// kept for a day whatever else is to be retained.
 fn after(client: &mut Client<'_>, order: &Order, posted: Posted, whole: &[Frame]) {
-    if order.session.is_some() || order.key.is_none() && !client.chance.one_in(10) {
-        client.fleet.remember(Entry {
-            digest: digest(whole),
-            events: whole.len(),
-            posted: posted.number,
-            run: posted.run,
-        });
-        return;
-    }
+    let is_unwanted = order.key.is_some() || client.chance.one_in(10);
+    let is_outdated = client.fleet.is_outdated(posted.number);
     let path = format!("/v1/runs/{}", posted.run);
-    let mut asked = false;
+    client.fleet.remember(Entry {
+        digest: digest(whole),
+        events: whole.len(),
+        posted: posted.number,
+        run: posted.run.clone(),
+        session: order.session.clone(),
+    });
+    if is_unwanted {
+        client.fleet.forget(|entry| entry.run == posted.run);
+        delete(client, &path, is_outdated);
+        client.tally.count("runs deleted");
+    }
+    if let Some(session) = &order.session
+        && client.chance.one_in(8)
+    {
+        client.fleet.forget(|entry| entry.session.as_ref() == Some(session));
+        delete(client, &format!("/v1/sessions/{session}"), is_outdated || is_unwanted);
+        client.tally.count("sessions deleted");
+    }
+}
+
+fn delete(client: &mut Client<'_>, path: &str, mut may_be_gone: bool) {
     client.insist(|client, life| {
-        let reply = ask(life.addr, "DELETE", &path, "", "")?;
-        client.step(|| format!("DELETE {path}: {}", reply.status));
+        let reply = ask(life.addr, "DELETE", path, "", "");
+        client.step(|| format!("DELETE {path}: {:?}", reply.as_ref().map(|reply| reply.status)));
         // Asked again after a restart it may be gone.
-        let may_be_gone = asked || client.fleet.is_outdated(posted.number);
-        assert!(reply.status == 200 || may_be_gone && reply.status == 404, "{reply:?}");
-        asked = true;
+        let is_known = !std::mem::replace(&mut may_be_gone, true);
+        let reply = reply?;
+        if reply.status == 503 && client.fleet.is_over(life) {
+            return Err(io::Error::other("it is draining"));
+        }
+        // A run of the session, posted by a request whose answer was lost, may be at work.
+        let is_busy = reply.status == 409 && path.contains("/sessions/");
+        let is_gone = reply.status == 404 && !is_known;
+        assert!(reply.status == 200 || is_busy || is_gone, "{path}: {reply:?}");
         Ok(())
     });
-    client.tally.count("runs deleted");
 }
 
 /// Posts a run. `None` if the server has no place for it.

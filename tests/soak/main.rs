@@ -3,7 +3,7 @@
 //! and every good client has had every event exactly once.
 //!
 //! `make soak`; `RUNWIRE_MINUTES` says how long, `RUNWIRE_SEED` where chance begins; the seed is
-//! printed. The first half is many short lives of the server, ended by SIGTERM or SIGKILL. The second
+//! printed. The first half of the work is many short lives of the server, ended by SIGTERM or SIGKILL. The second
 //! is one life: after a warm-up it comes to rest, and what it holds then is what it must hold again at
 //! each later rest. How things fall together is the machine's choice: a seed draws the same acts, not
 //! the same moments.
@@ -35,6 +35,8 @@ use tally::Tally;
 
 const MINUTES: f64 = 10.0;
 const GOOD: u64 = 6;
+/// The longest of the many lives.
+const LIFE_MAX: Duration = Duration::from_secs(20);
 /// Rests of the long life, behind the first.
 const RESTS: u32 = 3;
 /// A soak shorter than this has one.
@@ -83,9 +85,8 @@ impl Soak {
         self.work(&mut chance, |soak, _| soak.go_on(&server, warm, is_warm));
         let first = self.rest(&server, fresh, "after the warm-up");
         let rests = if self.length < SHORT { 1 } else { RESTS };
-        for index in 1..=rests {
-            let left = self.length.saturating_sub(self.begun.elapsed());
-            let until = self.begun.elapsed() + left / (rests - index + 1);
+        for _ in 0..rests {
+            let until = self.begun.elapsed() + self.length * 3 / 8 / rests;
             self.work(&mut chance, |soak, _| soak.go_on(&server, until, || true));
             let rest = self.rest(&server, fresh, "later");
             let grown = rest.rss_kib.saturating_sub(first.rss_kib);
@@ -122,7 +123,9 @@ impl Soak {
                 let client = client(format!("watcher {index}"));
                 scope.spawn(|| watcher::work(client));
             }
-            for (name, acts) in [("vanishing", bad::VANISHING), ("hostile", bad::HOSTILE)] {
+            for (name, acts) in
+                [("vanishing", bad::VANISHING), ("hostile", bad::HOSTILE), ("dripping", bad::SLOW)]
+            {
                 for index in 0..2 {
                     let client = client(format!("{name} {index}"));
                     scope.spawn(|| bad::work(client, acts));
@@ -138,8 +141,9 @@ impl Soak {
         let mut server = self.fleet.start();
         while self.begun.elapsed() < self.length / 2 && !self.tally.has_failed() {
             // Short ones are many, and some are long.
-            let most = [1_000, 4_000, 15_000][chance.below(3) as usize];
-            let until = self.begun.elapsed() + Duration::from_millis(200 + chance.below(most));
+            let most = (self.length / [100, 50, 20][chance.below(3) as usize]).min(LIFE_MAX);
+            let life = Duration::from_millis(200 + chance.below(most.as_millis() as u64));
+            let until = self.begun.elapsed() + life;
             self.go_on(&server, until.min(self.length / 2), || true);
             if chance.one_in(2) {
                 self.fleet.stop(server);

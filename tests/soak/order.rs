@@ -39,7 +39,7 @@ impl Order {
                 "runs, long, at full speed"
             }
             5 => {
-                (order.words, order.size) = (100 + chance.below(150), 4_000);
+                (order.words, order.size) = (40 + chance.below(60), 4_000);
                 "runs, large"
             }
             6 | 7 => {

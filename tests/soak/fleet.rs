@@ -93,6 +93,8 @@ impl Fleet {
     pub fn kill(&self, mut server: Server) {
         self.announce_end();
         server.kill();
+        let said = server.starting.said();
+        assert!(!said.contains("panic"), "{said}");
     }
 
     /// SIGTERM, which a server must obey, and end well.

@@ -26,7 +26,7 @@ mod tally;
 mod watcher;
 
 use client::Client;
-use fleet::Fleet;
+use fleet::{Fleet, PATIENCE};
 use rest::{Rest, SLACK_KIB};
 use served::Server;
 use served::chance::Chance;
@@ -37,6 +37,8 @@ const MINUTES: f64 = 10.0;
 const GOOD: u64 = 6;
 /// The longest of the many lives.
 const LIFE_MAX: Duration = Duration::from_secs(20);
+/// The longest warm-up.
+const WARM_UP_MAX: Duration = Duration::from_secs(300);
 /// Rests of the long life, behind the first.
 const RESTS: u32 = 3;
 /// A soak shorter than this has one.
@@ -57,8 +59,8 @@ fn after_everything_at_once_nothing_is_left_over_and_nothing_is_lost() {
         begun: Instant::now(),
     };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| soak.run(Chance(seed))));
-    if caught.is_err() {
-        soak.tally.fail("the soak itself: see above".to_owned());
+    if caught.is_err() && !soak.tally.has_failed() {
+        soak.tally.fail("the soak itself, as is said above".to_owned());
     }
     println!("\n{}", soak.tally);
     assert!(!soak.tally.has_failed(), "RUNWIRE_SEED={seed} RUNWIRE_MINUTES={minutes}");
@@ -75,32 +77,34 @@ impl Soak {
     fn run(&self, mut chance: Chance) {
         let last = self.work(&mut chance, Soak::many_lives);
         self.fleet.stop(last);
+        self.long_life(&mut chance);
+        self.at_the_end(&mut chance);
+    }
+
+    fn long_life(&self, chance: &mut Chance) {
         let server = self.fleet.start();
         let fresh = Rest::of(&server);
         self.show("at its start", fresh);
         // Every way to be bad once, and a while of all the rest.
-        let warm = self.begun.elapsed() + self.length / 8;
+        let warm_up = (self.length / 8).min(WARM_UP_MAX);
         let before = bad::times(&self.tally);
         let is_warm = || bad::times(&self.tally).iter().zip(&before).all(|(now, then)| now > then);
-        self.work(&mut chance, |soak, _| soak.go_on(&server, warm, is_warm));
+        let until = self.begun.elapsed() + warm_up;
+        self.work(chance, |soak, _| soak.go_on(&server, until, is_warm));
         let first = self.rest(&server, fresh, "after the warm-up");
         let rests = if self.length < SHORT { 1 } else { RESTS };
         for _ in 0..rests {
-            let until = self.begun.elapsed() + self.length * 3 / 8 / rests;
-            self.work(&mut chance, |soak, _| soak.go_on(&server, until, || true));
+            let until = self.begun.elapsed() + (self.length / 2 - warm_up) / rests;
+            self.work(chance, |soak, _| soak.go_on(&server, until, || true));
             let rest = self.rest(&server, fresh, "later");
             let grown = rest.rss_kib.saturating_sub(first.rss_kib);
             assert!(grown <= SLACK_KIB, "memory has grown: {first:?}, and later {rest:?}");
         }
         self.fleet.stop(server);
-        self.at_the_end(&mut chance);
     }
 
     /// A last server finds everything as it was, and cleans up.
     fn at_the_end(&self, chance: &mut Chance) {
-        if self.tally.has_failed() {
-            return;
-        }
         let server = self.fleet.start();
         let bytes = rest::await_retention(&self.fleet);
         println!("{:8.1} s  the store has {} KiB", self.begun.elapsed().as_secs_f64(), bytes >> 10);
@@ -109,10 +113,11 @@ impl Soak {
         self.fleet.stop(server);
     }
 
-    /// Has all clients work while `conduct` does its own, and waits until they are done.
+    /// Has all clients work while `conduct` does its own, and waits until they are done. Panics if
+    /// any has failed: there is no more to be learnt.
     fn work<T>(&self, chance: &mut Chance, conduct: impl FnOnce(&Soak, &mut Chance) -> T) -> T {
         self.fleet.set_closing(false);
-        std::thread::scope(|scope| {
+        let done = std::thread::scope(|scope| {
             let mut client =
                 |name: String| Client::new(&self.fleet, &self.tally, chance.next(), name);
             for index in 0..GOOD {
@@ -133,7 +138,9 @@ impl Soak {
             }
             let _closing = Closing(&self.fleet);
             conduct(self, chance)
-        })
+        });
+        assert!(!self.tally.has_failed(), "clients have failed");
+        done
     }
 
     /// Half of the time: servers that are stopped or killed at any moment. The last of them lives.
@@ -157,13 +164,14 @@ impl Soak {
         server
     }
 
-    /// Until then, and until `is_enough`; a server that ends by itself is a failure.
+    /// Until then, and until it is enough; a server that ends by itself is a failure.
     fn go_on(&self, server: &Server, until: Duration, is_enough: impl Fn() -> bool) {
         while (self.begun.elapsed() < until || !is_enough()) && !self.tally.has_failed() {
             std::thread::sleep(Duration::from_millis(20));
             let process = std::fs::read_to_string(format!("/proc/{}/stat", server.pid()));
             let is_alive = process.is_ok_and(|stat| !stat.contains(") Z "));
             assert!(is_alive, "the server has ended by itself");
+            assert!(self.begun.elapsed() < until + PATIENCE, "not all was done in time");
         }
     }
 

@@ -9,8 +9,9 @@ use std::fs;
 /// in memory (4 MiB), and gaps in the allocator's arenas. It does not depend on the length of the
 /// soak: a hundred bytes lost for each connection or run are more within minutes.
 pub const SLACK_KIB: u64 = 12 * 1024;
-/// Bytes of the store's file when all but the retained runs are deleted.
-const FILE_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of the store's file when all but the retained runs are deleted: what they say on average is
+/// less than half of it.
+const FILE_BYTES_MAX: u64 = RETAINED * 256 * 1024;
 
 /// What a server holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

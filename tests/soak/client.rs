@@ -4,6 +4,7 @@ use crate::served::chance::Chance;
 use crate::served::wire::{Conn, Reply, ask};
 use crate::tally::Tally;
 use socket2::{Domain, Socket, Type};
+use std::any::Any;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -47,10 +48,8 @@ impl<'a> Client<'a> {
     pub fn attempt<T>(mut self, act: impl FnOnce(&mut Client<'a>) -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(|| act(&mut self)));
         done.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
             let steps: Vec<String> = self.steps.take().into();
-            let text = text.unwrap_or_default();
+            let text = text_of(&*panic);
             self.tally.fail(format!("{}: {text}\n    {}", self.name, steps.join("\n    ")));
         })
         .ok()
@@ -98,6 +97,13 @@ impl<'a> Client<'a> {
     pub fn dawdle(&mut self, millis_max: u64) {
         std::thread::sleep(Duration::from_micros(self.chance.below(millis_max * 1_000 + 1)));
     }
+}
+
+/// What a panic says.
+pub fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_default()
 }
 
 /// A connection that takes little before it makes its sender wait.

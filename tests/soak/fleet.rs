@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 
 /// What takes longer than this, on however slow a machine, does not come any more.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Has glibc give back what is freed, so that what is left is what the server holds: by itself it
+/// keeps up to 16 arenas, each with as much as twice the largest piece there ever was.
+const ALLOCATOR: &str = "export MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 \
+                         MALLOC_MMAP_THRESHOLD_=131072;";
 /// How long the model is silent where it is to be.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Finished runs that a server keeps.
@@ -75,8 +79,8 @@ impl Fleet {
     pub fn start(&self) -> Server {
         let retained = RETAINED.to_string();
         let own = ["--max-runs", "24", "--retain-runs", &retained, "--drain", "2s"];
-        let server =
-            self.place.start(&[&self.model.flags()[..], &own, &["--log-level", "warn"]].concat());
+        let flags = [&self.model.flags()[..], &own, &["--log-level", "warn"]].concat();
+        let server = self.place.start_under(ALLOCATOR, &flags);
         let number = self.over.load(Ordering::SeqCst) + 1;
         *self.life() = Some(Life { number, addr: server.addr });
         self.begun.notify_all();

@@ -59,8 +59,10 @@ fn after_everything_at_once_nothing_is_left_over_and_nothing_is_lost() {
         begun: Instant::now(),
     };
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| soak.run(Chance(seed))));
-    if caught.is_err() && !soak.tally.has_failed() {
-        soak.tally.fail("the soak itself, as is said above".to_owned());
+    if let Err(panic) = caught
+        && !soak.tally.has_failed()
+    {
+        soak.tally.fail(format!("the soak itself: {}", client::text_of(&*panic)));
     }
     println!("\n{}", soak.tally);
     assert!(!soak.tally.has_failed(), "RUNWIRE_SEED={seed} RUNWIRE_MINUTES={minutes}");

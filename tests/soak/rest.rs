@@ -6,9 +6,9 @@ use serde_json::Value;
 use std::fs;
 
 /// What memory may have grown since the end of the warm-up: the finished runs that a server keeps
-/// in memory (4 MiB), and gaps in the allocator's arenas. It does not depend on the length of the
-/// soak: a hundred bytes lost for each connection or run are more within minutes.
-pub const SLACK_KIB: u64 = 12 * 1024;
+/// in memory (4 MiB), and gaps in the heap. It does not depend on the length of the soak: a hundred
+/// bytes lost for each connection or run are more within minutes.
+pub const SLACK_KIB: u64 = 8 * 1024;
 /// Bytes of the store's file when all but the retained runs are deleted: what they say on average is
 /// less than half of it.
 const FILE_BYTES_MAX: u64 = RETAINED * 256 * 1024;

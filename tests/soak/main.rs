@@ -19,6 +19,7 @@ mod client;
 mod fleet;
 mod good;
 mod order;
+mod reading;
 mod rest;
 #[path = "../served/mod.rs"]
 mod served;

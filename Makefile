@@ -1,5 +1,5 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi page openapi mutants fuzz fmt lint core docs static size bench ci
+.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi page openapi mutants fuzz fmt lint core docs static size bench soak soak-short ci
 
 test:
 	cargo test --all-features
@@ -10,6 +10,19 @@ KILLS = 1000
 
 kills:
 	RUNWIRE_KILLS=$(KILLS) cargo test --all-features --test kills -- --nocapture
+
+# Everything at once against the program in its release build, for so long, through stops and kills:
+# nothing may be left over, and nothing lost. SEED=... draws what a failure has printed.
+MINUTES = 10
+SEED =
+
+soak:
+	RUNWIRE_MINUTES=$(MINUTES) RUNWIRE_SEED=$(SEED) \
+		cargo test --release --all-features --test soak -- --ignored --nocapture
+
+soak-short:
+	$(MAKE) soak MINUTES=0.5 SEED=1
+	$(MAKE) soak MINUTES=0.5
 
 # A conversation with a real language model, which it fetches once.
 test-model:
@@ -146,4 +159,4 @@ bench: static
 		--serve '$(STATIC) serve $(BENCH_SERVE) --store memory --port' \
 		--serve-durable '$(STATIC) serve $(BENCH_SERVE) --store sqlite --port' $(BENCH_ARGS)
 
-ci: fmt lint test test-clients test-openapi core docs size test-deploy fuzz test-model test-browser
+ci: fmt lint test soak-short test-clients test-openapi core docs size test-deploy fuzz test-model test-browser

@@ -4,7 +4,8 @@
 //! in three pieces, call two tools in as many turns, and answer in twenty words, a tenth of a
 //! millisecond apart. What is not named is 0. `sleep 5` makes its tools commands that take five
 //! milliseconds, `linger 5` has it take as long between its last word and its end, `size 9` makes
-//! each word so much longer, and `wait 1` has it fall silent until it is told to go on.
+//! each word so much longer, `wait 1` has it fall silent until it is told to go on, and `ask 1` has
+//! its tools be a command that needs somebody's leave.
 use serde_json::{Value, json};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -68,6 +69,9 @@ fn answer(mut stream: TcpStream, silent: &Mutex<Vec<TcpStream>>) -> io::Result<(
     if called < number(&input, "tools") {
         say(&mut stream, json!({ "content": "I look. " }))?;
         let function = match number(&input, "sleep") {
+            _ if number(&input, "ask") > 0 => {
+                json!({ "name": "terminal", "arguments": "{\"command\":\"sudo -n true\"}" })
+            }
             0 => json!({ "name": "list_files", "arguments": "{\"path\":\".\"}" }),
             ms => {
                 let arguments = json!({ "command": format!("sleep {}", ms as f64 / 1000.0) });

@@ -76,24 +76,36 @@ impl Stream {
         let mut conn = Conn::open(addr)?;
         let cursor = last.map_or(String::new(), |last| format!("Last-Event-ID: {last}\r\n"));
         conn.send("GET", &format!("/v1/runs/{run}/events"), &cursor, "")?;
-        let head = conn.head()?;
-        match status_of(&head) {
-            200 => Ok(Some(Stream { conn, text: String::new() })),
-            204 => Ok(None),
-            _ => panic!("no stream of {run} after {last:?}: {head}"),
+        match Stream::of(conn)? {
+            Ok(stream) => Ok(Some(stream)),
+            Err(204) => Ok(None),
+            Err(status) => panic!("no stream of {run} after {last:?}: {status}"),
         }
+    }
+
+    /// What answers a request that was sent: a stream, or else a status.
+    pub fn of(mut conn: Conn) -> io::Result<Result<Stream, u16>> {
+        let status = status_of(&conn.head()?);
+        Ok(if status == 200 { Ok(Stream { conn, text: String::new() }) } else { Err(status) })
     }
 
     /// The next frame; `None` at the end of the stream. What comes in part is an error.
     pub fn next(&mut self) -> io::Result<Option<Frame>> {
+        while let Some(block) = self.block()? {
+            if let Some(rest) = block.strip_prefix("id: ") {
+                let seq = rest.split('\n').next().unwrap().parse().unwrap();
+                return Ok(Some(Frame { seq, text: block }));
+            }
+            assert!(block.starts_with(": "), "neither an event nor a comment: {block:?}");
+        }
+        Ok(None)
+    }
+
+    /// The next event, comment, or what else ends with an empty line.
+    pub fn block(&mut self) -> io::Result<Option<String>> {
         loop {
-            while let Some(at) = self.text.find("\n\n") {
-                let block: String = self.text.drain(..at + 2).collect();
-                if let Some(rest) = block.strip_prefix("id: ") {
-                    let seq = rest.split('\n').next().unwrap().parse().unwrap();
-                    return Ok(Some(Frame { seq, text: block }));
-                }
-                assert!(block.starts_with(": "), "neither an event nor a comment: {block:?}");
+            if let Some(at) = self.text.find("\n\n") {
+                return Ok(Some(self.text.drain(..at + 2).collect()));
             }
             match self.conn.chunk()? {
                 Some(payload) => self.text.push_str(&payload),
@@ -122,7 +134,10 @@ pub struct Conn {
 
 impl Conn {
     pub fn open(addr: SocketAddr) -> io::Result<Conn> {
-        let stream = TcpStream::connect(addr)?;
+        Conn::over(TcpStream::connect(addr)?)
+    }
+
+    pub fn over(stream: TcpStream) -> io::Result<Conn> {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
         Ok(Conn { stream, inbox: Vec::new() })
@@ -136,6 +151,10 @@ impl Conn {
              {kind}{head}Content-Length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes())
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     pub fn reply(&mut self) -> io::Result<Reply> {

@@ -1,5 +1,5 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi page openapi mutants fuzz fmt lint core docs static size bench ci
+.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi test-shells page openapi mutants fuzz fmt lint core docs static size bench ci
 
 test:
 	cargo test --all-features
@@ -33,6 +33,12 @@ test-clients:
 test-deploy: static
 	tests/deploy/setup.sh
 	RUNWIRE_BINARY=$(abspath $(STATIC)) python3 -B tests/deploy/test_deploy.py
+
+# What the shells make of the completions, and groff of the manual page: `make test` leaves out those
+# that are not installed, this installs them.
+test-shells:
+	tests/shells/setup.sh
+	CI=true cargo test --all-features --test cli_completions
 
 # Writes the page's digests into its policy, after the page was changed.
 page:
@@ -146,4 +152,4 @@ bench: static
 		--serve '$(STATIC) serve $(BENCH_SERVE) --store memory --port' \
 		--serve-durable '$(STATIC) serve $(BENCH_SERVE) --store sqlite --port' $(BENCH_ARGS)
 
-ci: fmt lint test test-clients test-openapi core docs size test-deploy fuzz test-model test-browser
+ci: fmt lint test test-clients test-openapi test-shells core docs size test-deploy fuzz test-model test-browser

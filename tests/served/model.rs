@@ -4,7 +4,8 @@
 //! in three pieces, call two tools in as many turns, and answer in twenty words, a tenth of a
 //! millisecond apart. What is not named is 0. `sleep 5` makes its tools commands that take five
 //! milliseconds, `linger 5` has it take as long between its last word and its end, `size 9` makes
-//! each word so much longer, and `wait 1` has it fall silent until it is told to go on.
+//! each word so much longer, and `wait 1` has it fall silent until it is told to go on. `call NAME
+//! ARGUMENTS`, with nothing behind it, has it call one tool of that name.
 use serde_json::{Value, json};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -65,6 +66,14 @@ fn answer(mut stream: TcpStream, silent: &Mutex<Vec<TcpStream>>) -> io::Result<(
     for index in 0..number(&input, "think") {
         say(&mut stream, json!({ "reasoning_content": format!("hm-{index} ") }))?;
     }
+    if called == 0
+        && let Some((name, arguments)) = named_call(&input)
+    {
+        let function = json!({ "name": name, "arguments": arguments });
+        let call = json!({ "index": 0, "id": "call-0", "function": function });
+        say(&mut stream, json!({ "tool_calls": [call] }))?;
+        return end(&mut stream, "tool_calls");
+    }
     if called < number(&input, "tools") {
         say(&mut stream, json!({ "content": "I look. " }))?;
         let function = match number(&input, "sleep") {
@@ -92,6 +101,10 @@ fn answer(mut stream: TcpStream, silent: &Mutex<Vec<TcpStream>>) -> io::Result<(
     say(&mut stream, json!({ "content": LAST_WORD }))?;
     thread::sleep(Duration::from_millis(number(&input, "linger")));
     end(&mut stream, "stop")
+}
+
+fn named_call(input: &str) -> Option<(&str, &str)> {
+    input.strip_prefix("call ")?.split_once(' ')
 }
 
 /// The value behind the word `name`, or 0.

@@ -29,7 +29,8 @@ test-clients:
 	python3 -B tests/clients/test_clients.py
 
 # The static binary as docs/deploy has it run: behind nginx and Caddy, which it installs where they
-# are not there, alone in a root folder of its own, and what systemd says to the unit.
+# are not there, alone in a root folder of its own, in the image that the Dockerfile builds (where
+# there is buildah), and what systemd says to the unit.
 test-deploy: static
 	tests/deploy/setup.sh
 	RUNWIRE_BINARY=$(abspath $(STATIC)) python3 -B tests/deploy/test_deploy.py

@@ -22,11 +22,14 @@ test-browser:
 	cargo build
 	python3 -B tests/browser/test_page.py
 
-# The examples of clients, each in its own language, against a server that is cut off and killed.
+# The examples of clients, each in its own language, against a server that is cut off and killed; the
+# one for browsers in a real Chromium, too.
 test-clients:
 	tests/clients/setup.sh
+	tests/browser/setup.sh
 	cargo build
 	python3 -B tests/clients/test_clients.py
+	python3 -B tests/clients/test_in_browser.py
 
 # The static binary as docs/deploy has it run: behind nginx and Caddy, which it installs where they
 # are not there, alone in a root folder of its own, in the image that the Dockerfile builds (where

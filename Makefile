@@ -1,5 +1,5 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi page openapi mutants fuzz fmt lint core docs static size bench soak soak-short ci
+.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi test-shells page openapi mutants fuzz fmt lint core docs static size bench soak soak-short ci
 
 test:
 	cargo test --all-features
@@ -35,17 +35,27 @@ test-browser:
 	cargo build
 	python3 -B tests/browser/test_page.py
 
-# The examples of clients, each in its own language, against a server that is cut off and killed.
+# The examples of clients, each in its own language, against a server that is cut off and killed; the
+# one for browsers in a real Chromium, too.
 test-clients:
 	tests/clients/setup.sh
+	tests/browser/setup.sh
 	cargo build
 	python3 -B tests/clients/test_clients.py
+	python3 -B tests/clients/test_in_browser.py
 
 # The static binary as docs/deploy has it run: behind nginx and Caddy, which it installs where they
-# are not there, alone in a root folder of its own, and what systemd says to the unit.
+# are not there, alone in a root folder of its own, in the image that the Dockerfile builds (where
+# there is buildah), and what systemd says to the unit.
 test-deploy: static
 	tests/deploy/setup.sh
 	RUNWIRE_BINARY=$(abspath $(STATIC)) python3 -B tests/deploy/test_deploy.py
+
+# What the shells make of the completions, and groff of the manual page: `make test` leaves out those
+# that are not installed, this installs them.
+test-shells:
+	tests/shells/setup.sh
+	CI=true cargo test --all-features --test cli_completions
 
 # Writes the page's digests into its policy, after the page was changed.
 page:
@@ -159,4 +169,4 @@ bench: static
 		--serve '$(STATIC) serve $(BENCH_SERVE) --store memory --port' \
 		--serve-durable '$(STATIC) serve $(BENCH_SERVE) --store sqlite --port' $(BENCH_ARGS)
 
-ci: fmt lint test soak-short test-clients test-openapi core docs size test-deploy fuzz test-model test-browser
+ci: fmt lint test soak-short test-clients test-openapi test-shells core docs size test-deploy fuzz test-model test-browser

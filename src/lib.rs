@@ -1,4 +1,20 @@
 //! A server that runs AI agents and streams every step they take as server-sent events.
+//!
+//! ```no_run
+//! use runwire::{Agent, Config, Context, Ending, Server};
+//!
+//! struct Echo;
+//!
+//! impl Agent for Echo {
+//!     fn run(&self, run: &mut Context<'_>) -> Result<(), Ending> {
+//!         run.delta(&run.request().input.to_text())
+//!     }
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     Server::bind(Config::default(), Echo)?.run()
+//! }
+//! ```
 #![forbid(unsafe_code)]
 pub mod agent;
 pub mod approval;

@@ -103,7 +103,9 @@ fn a_runwire_on_the_port_is_known_and_a_stranger_is_not() {
     says(&check(&done, "port"), "ok", concat!("runwire ", env!("CARGO_PKG_VERSION")));
     says(&check(&done, "key"), "ok", "there, and private");
     if cfg!(feature = "sqlite") {
-        says(&check(&done, "store"), "ok", "nothing is wrong");
+        says(&check(&done, "store"), "ok", "nothing is wrong; a server has it open");
+        drop(server);
+        says(&check(&doctor(&home, &[]), "store"), "ok", "wrong; no server has it open");
     }
     let (url, _heads) = model_server("200 OK", "{}");
     let port = url.trim_end_matches("/v1").rsplit_once(':').unwrap().1;

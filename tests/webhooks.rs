@@ -16,7 +16,8 @@ use std::time::Duration;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn webhooks() -> Webhooks {
-    let mut webhooks = Webhooks::new(runwire::wire::webhook::secret(SECRET).unwrap());
+    let mut webhooks = Webhooks::new(Vec::new());
+    webhooks.secrets = runwire::wire::webhook::secrets(SECRET).unwrap();
     webhooks.allow_private = true;
     webhooks.retries = vec![Duration::from_millis(20); 3];
     webhooks
@@ -104,7 +105,7 @@ fn the_documented_checks_find_a_delivery_genuine_and_a_changed_one_not() {
 
 #[test]
 fn a_signature_is_what_other_implementations_make_of_it() {
-    let secret = runwire::wire::webhook::secret(SECRET).unwrap();
+    let secret = runwire::wire::webhook::secrets(SECRET).unwrap();
     let signature = runwire::wire::webhook::sign(
         &secret,
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -113,8 +114,11 @@ fn a_signature_is_what_other_implementations_make_of_it() {
     );
     assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     for bad in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!"] {
-        assert!(runwire::wire::webhook::secret(bad).is_none(), "{bad}");
+        assert!(runwire::wire::webhook::secrets(bad).is_none(), "{bad}");
+        assert!(runwire::wire::webhook::secrets(&format!("{SECRET} {bad}x")).is_none(), "{bad}");
     }
+    assert_eq!(runwire::wire::webhook::secrets(&[SECRET; 4].join(" ")).unwrap().len(), 4);
+    assert!(runwire::wire::webhook::secrets(&[SECRET; 5].join(" ")).is_none());
 }
 
 #[test]

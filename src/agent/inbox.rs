@@ -44,7 +44,8 @@ impl Inbox {
         self.waiting().steers.pop_front()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// True if all that was pushed has been taken.
+    pub fn is_empty(&self) -> bool {
         self.waiting().steers.is_empty()
     }
 

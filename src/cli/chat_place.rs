@@ -111,7 +111,11 @@ impl Turn {
     pub fn follow(self, watch: &mut Watch, budget: Budget) -> Result<(), String> {
         match self {
             Turn::Here(begun, remembered) => {
+                let inbox = begun.handle.inbox.clone();
                 begun.follow(watch, budget.wall);
+                if !inbox.is_empty() {
+                    log::warn!("The turn was over before it could hear that. Say it again.");
+                }
                 let output = match watch.end() {
                     Some(End::Completed { output, .. }) => Some(output),
                     Some(End::Failed { output, .. } | End::Cancelled { output }) => Some(output),

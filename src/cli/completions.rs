@@ -100,28 +100,45 @@ _bash_complete -o default -F _runwire runwire
 ";
 
 fn fish() -> String {
-    let mut text =
-        "# Completions of runwire for fish; `runwire completions --help` says how to install them.\n"
-            .to_owned();
-    let mut line = |args: String| writeln!(text, "complete -c runwire {args}").expect("a String");
-    line("-f".to_owned());
+    let mut text = FISH.to_owned();
+    let mut line = |args: String| {
+        writeln!(text, "complete -c runwire {args}").expect("a String takes any text");
+    };
+    let names: Vec<&str> = COMMANDS.iter().map(|(name, _)| *name).collect();
+    line(format!("-n '__runwire_at 1' -a '{} help'", names.join(" ")));
+    line("-n '__runwire_at 1' -l help -l version".to_owned());
+    line(format!("-n '__runwire_at 2 help' -a '{}'", names.join(" ")));
+    line("-n '__runwire_at 3 db' -F".to_owned());
     for (name, topic) in COMMANDS {
-        line(format!("-n __fish_use_subcommand -a {name}"));
-        let here = format!("-n '__fish_seen_subcommand_from {name}'");
         let words = words_after(*topic);
         if !words.is_empty() {
-            line(format!("{here} -a '{words}'"));
+            line(format!("-n '__runwire_at 2 {name}' -a '{words}'"));
         }
         for (flag, kind) in flags(*topic) {
             let value = match kind {
                 Some(kind) if !kind.meta.is_empty() => value_in_fish(kind),
+                None if flag == "output" => " -r -F".to_owned(),
                 _ => String::new(),
             };
-            line(format!("{here} -l {flag}{value}"));
+            line(format!("-n '__runwire_in {name}' -l {flag}{value}"));
         }
     }
     text
 }
+
+/// fish's own `__fish_seen_subcommand_from` looks at all words: `sessions show` would be a `show`.
+const FISH: &str = "\
+# Completions of runwire for fish; `runwire completions --help` says how to install them.
+function __runwire_in
+  set -l words (commandline -opc)
+  test (count $words) -gt 1 && test $words[2] = $argv[1]
+end
+function __runwire_at
+  test (count (commandline -opc)) -eq $argv[1] || return
+  test (count $argv) -eq 1 || __runwire_in $argv[2]
+end
+complete -c runwire -f
+";
 
 fn value_in_fish(kind: &Kind) -> String {
     let choices = choices(kind);

@@ -79,17 +79,25 @@ fn used_by(setting: &Setting) -> &'static str {
     }
 }
 
-/// The default as TOML has it, or, where it is no value, one of the kind.
+/// The default as TOML has it, or, where it is no value, what one may look like.
 fn example_value(setting: &Setting) -> String {
     let default = setting.default;
     let is_bare = setting.is_switch() || default.bytes().all(|b| b.is_ascii_digit());
     match default {
         _ if default.starts_with('(') => {
-            format!("\"\"  # default: {}", default.trim_matches(['(', ')']))
+            let like = example_of(setting.kind.expected).unwrap_or("...");
+            format!("\"{like}\"  # default: {}", default.trim_matches(['(', ')']))
         }
         _ if is_bare => default.to_owned(),
         _ => format!("\"{default}\""),
     }
+}
+
+/// The example in what is said of a kind, if it is one to be typed as it is.
+fn example_of(expected: &str) -> Option<&str> {
+    let (_, example) = expected.split_once("such as ")?;
+    let example = example.split(", or ").next()?.trim_matches('"');
+    (!example.contains('`')).then_some(example)
 }
 
 #[cfg(test)]
@@ -107,6 +115,7 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect::<String>();
         let entries = toml::parse(&assignments).expect("the example is TOML");
+        assert!(!assignments.contains("\"\""), "{assignments}");
         let names: Vec<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let known: Vec<_> =
             SETTINGS.iter().map(|setting| setting.name).filter(|name| *name != "config").collect();

@@ -28,9 +28,44 @@ pub fn text(topic: Topic) -> String {
         Topic::Sessions => (SESSIONS, ASK_END),
     };
     let intro = if topic.asks() { format!("{intro}{ASK}") } else { intro.to_owned() };
-    let rows: String =
-        SETTINGS.iter().filter(|row| row.commands & topic.bit() != 0).map(row_of).collect();
-    format!("{intro}\n{SETTINGS_INTRO}\n{rows}{outro}")
+    format!("{intro}\n{SETTINGS_INTRO}{}{outro}", rows(topic))
+}
+
+/// Beyond as many settings they stand in groups.
+const UNGROUPED_MAX: usize = 10;
+/// The setting each group begins with, in the order of the table, and what it is about.
+const GROUPS: &[(&str, &str)] = &[
+    ("host", "Address and access"),
+    ("memory", "Memory and connections"),
+    ("max-runs", "Runs"),
+    ("workspace", "What agents may do"),
+    ("model", "Model, and bounds for each run"),
+    ("state", "What is kept"),
+    ("webhook", "Webhooks"),
+    ("log", "Log and configuration"),
+];
+
+/// The settings of a command.
+fn rows(topic: Topic) -> String {
+    let is_of = |row: &&Setting| row.commands & topic.bit() != 0;
+    let is_long = SETTINGS.iter().filter(is_of).count() > UNGROUPED_MAX;
+    let (mut text, mut title) = (String::new(), "");
+    for row in SETTINGS {
+        let begun = GROUPS.iter().find(|(first, _)| is_long && *first == row.name);
+        title = begun.map_or(title, |(_, title)| title);
+        if !is_of(&row) {
+            continue;
+        }
+        if text.is_empty() || !title.is_empty() {
+            text.push('\n');
+        }
+        if !title.is_empty() {
+            writeln!(text, "{title}:").expect("a String takes any text");
+            title = "";
+        }
+        text += &row_of(row);
+    }
+    text
 }
 
 /// What the help of a command begins with, before its settings.
@@ -409,3 +444,21 @@ const CHAT_END: &str = "
 Exit codes: 0 left, on a pipe that of the last turn (1 failed, 130 stopped), 2 wrong
 usage, 130 Ctrl-C twice.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUPS, text};
+    use crate::cli::args::Topic;
+    use crate::cli::table::SETTINGS;
+
+    #[test]
+    fn long_lists_of_settings_stand_in_groups_and_short_ones_do_not() {
+        let (serve, key) = (text(Topic::Serve), text(Topic::Key));
+        for (first, title) in GROUPS {
+            let heading = format!("\n\n{title}:\n  --");
+            let is_built_in = SETTINGS.iter().any(|setting| setting.name == *first);
+            assert_eq!(serve.contains(&heading), is_built_in, "{title}");
+            assert!(!key.contains(&heading), "{title}");
+        }
+    }
+}

@@ -100,14 +100,14 @@ fn webhooks(settings: &Settings, config: &mut Config) -> Result<(), String> {
                       `echo whsec_$(openssl rand -base64 32)`.";
         return if wants { Err(advice.to_owned()) } else { Ok(()) };
     };
-    let bytes = runwire::wire::webhook::secret(secret).expect("it was read as one");
-    let mut webhooks = Webhooks::new(bytes);
+    let mut webhooks = Webhooks::new(Vec::new());
+    webhooks.secrets = runwire::wire::webhook::secrets(secret).expect("they were read as such");
     webhooks.allow_private = given.allow_private;
     webhooks.all_runs = given.all_runs.clone();
     let allowed =
         webhooks.all_runs.iter().try_for_each(|it| it.check_allowed(webhooks.allow_private));
     allowed.map_err(|wrong| format!("The address of --webhook {wrong}."))?;
-    config.secrets.push(secret.clone());
+    config.secrets.extend(secret.split_ascii_whitespace().map(str::to_owned));
     config.webhooks = Some(webhooks);
     Ok(())
 }

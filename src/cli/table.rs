@@ -396,7 +396,7 @@ pub static SETTINGS: &[Setting] = &[
         also: None,
         kind: &value::HOOK_SECRET,
         default: "(none: no webhooks)",
-        help: "Secret that signs what webhooks are told. Runs may then name webhooks of their own.",
+        help: "Secrets that sign what webhooks are told. Runs may then name webhooks of their own.",
         commands: SERVE,
         put: |s, v| set(&mut s.webhooks.secret, v.webhook_secret().map(Some)),
     },

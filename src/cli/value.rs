@@ -93,7 +93,8 @@ pub const HOOK_URL: Kind = Kind {
 #[cfg(feature = "webhooks")]
 pub const HOOK_SECRET: Kind = Kind {
     meta: "SECRET",
-    expected: "whsec_ and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)`",
+    expected: "whsec_ and 24 to 64 bytes in base64, such as `echo whsec_$(openssl rand -base64 32)`; or up to \
+               4 of them, with spaces between",
     secret: true,
     list: false,
 };
@@ -122,7 +123,7 @@ impl Given<'_> {
     #[cfg(feature = "webhooks")]
     pub fn webhook_secret(&self) -> Option<String> {
         let text = self.text()?;
-        runwire::wire::webhook::secret(text).map(|_| text.to_owned())
+        runwire::wire::webhook::secrets(text).map(|_| text.to_owned())
     }
 
     pub fn path(&self) -> Option<PathBuf> {

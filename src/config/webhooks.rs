@@ -11,8 +11,9 @@ pub const HOOK_EVENTS: [&str; 5] =
 /// The server's settings for webhooks; without them there are none.
 #[derive(Clone, Debug)]
 pub struct Webhooks {
-    /// What signs deliveries: the bytes of a `whsec_` secret.
-    pub secret: Vec<u8>,
+    /// What signs deliveries: the bytes of `whsec_` secrets, 1 or more. Each makes a signature of
+    /// its own, so that a secret can be changed while receivers still know the other one.
+    pub secrets: Vec<Vec<u8>>,
     /// Told of all runs, beside what a run asks for itself.
     pub all_runs: Option<Webhook>,
     /// True if deliveries may go to this machine and its network, and by `http:`.
@@ -23,14 +24,15 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// For no run of itself, to public addresses, with the pauses that Standard Webhooks names.
+    /// For no run of itself, to public addresses, with the pauses of the Standard Webhooks
+    /// specification's example.
     pub fn new(secret: Vec<u8>) -> Webhooks {
         let (minute, hour) = (60, 3600);
         let retries = [5, 5 * minute, 30 * minute, 2 * hour, 5 * hour, 10 * hour, 14 * hour]
             .into_iter()
             .chain([20 * hour, 24 * hour]);
         let retries = retries.map(Duration::from_secs).collect();
-        Webhooks { secret, all_runs: None, allow_private: false, retries }
+        Webhooks { secrets: vec![secret], all_runs: None, allow_private: false, retries }
     }
 }
 

@@ -90,7 +90,7 @@ fn iso(at: Wall) -> String {
 }
 
 #[cfg(feature = "webhooks")]
-pub use signing::{secret, sign};
+pub use signing::{secrets, sign};
 
 #[cfg(feature = "webhooks")]
 mod signing {
@@ -99,14 +99,28 @@ mod signing {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::Sha256;
 
-    /// The bytes of a `whsec_` secret; `None` unless it is 24 to 64 bytes in base64.
-    pub fn secret(text: &str) -> Option<Vec<u8>> {
+    /// Secrets that can be in use at once: one and the one it takes the place of are enough.
+    const SECRETS_MAX: usize = 4;
+
+    /// The bytes of `whsec_` secrets with spaces between them; `None` unless each is 24 to 64 bytes
+    /// in base64, and they are 1 to 4.
+    pub fn secrets(text: &str) -> Option<Vec<Vec<u8>>> {
+        let secrets: Option<Vec<Vec<u8>>> = text.split_ascii_whitespace().map(secret).collect();
+        secrets.filter(|secrets| (1..=SECRETS_MAX).contains(&secrets.len()))
+    }
+
+    fn secret(text: &str) -> Option<Vec<u8>> {
         let bytes = BASE64.decode(text.strip_prefix("whsec_")?).ok()?;
         (24..=64).contains(&bytes.len()).then_some(bytes)
     }
 
-    /// The value of `webhook-signature`.
-    pub fn sign(secret: &[u8], id: &str, timestamp: u64, body: &str) -> String {
+    /// The value of `webhook-signature`: a signature by each secret.
+    pub fn sign(secrets: &[Vec<u8>], id: &str, timestamp: u64, body: &str) -> String {
+        let by = |secret: &Vec<u8>| sign_by(secret, id, timestamp, body);
+        secrets.iter().map(by).collect::<Vec<_>>().join(" ")
+    }
+
+    fn sign_by(secret: &[u8], id: &str, timestamp: u64, body: &str) -> String {
         let mut tag =
             Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
         tag.update(format!("{id}.{timestamp}.").as_bytes());

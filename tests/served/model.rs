@@ -5,7 +5,8 @@
 //! millisecond apart. What is not named is 0. `sleep 5` makes its tools commands that take five
 //! milliseconds, `linger 5` has it take as long between its last word and its end, `size 9` makes
 //! each word so much longer, `wait 1` has it fall silent until it is told to go on, and `ask 1` has
-//! its tools be a command that needs somebody's leave.
+//! its tools be a command that needs somebody's leave. `call NAME ARGUMENTS`, with nothing behind
+//! it, has it call one tool of that name.
 use serde_json::{Value, json};
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -66,6 +67,14 @@ fn answer(mut stream: TcpStream, silent: &Mutex<Vec<TcpStream>>) -> io::Result<(
     for index in 0..number(&input, "think") {
         say(&mut stream, json!({ "reasoning_content": format!("hm-{index} ") }))?;
     }
+    if called == 0
+        && let Some((name, arguments)) = named_call(&input)
+    {
+        let function = json!({ "name": name, "arguments": arguments });
+        let call = json!({ "index": 0, "id": "call-0", "function": function });
+        say(&mut stream, json!({ "tool_calls": [call] }))?;
+        return end(&mut stream, "tool_calls");
+    }
     if called < number(&input, "tools") {
         say(&mut stream, json!({ "content": "I look. " }))?;
         let function = match number(&input, "sleep") {
@@ -96,6 +105,10 @@ fn answer(mut stream: TcpStream, silent: &Mutex<Vec<TcpStream>>) -> io::Result<(
     say(&mut stream, json!({ "content": LAST_WORD }))?;
     thread::sleep(Duration::from_millis(number(&input, "linger")));
     end(&mut stream, "stop")
+}
+
+fn named_call(input: &str) -> Option<(&str, &str)> {
+    input.strip_prefix("call ")?.split_once(' ')
 }
 
 /// The value behind the word `name`, or 0.

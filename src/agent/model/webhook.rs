@@ -44,7 +44,7 @@ pub struct Ways {
 #[derive(Clone)]
 pub struct Courier {
     agent: Agent,
-    secret: Vec<u8>,
+    secrets: Vec<Vec<u8>>,
     timeout: Duration,
 }
 
@@ -71,7 +71,7 @@ impl Courier {
         let lookup = Guarded { lookup: Lookup(ways.dns), allow_private: webhooks.allow_private };
         Ok(Courier {
             agent: Agent::with_parts(config, connector, lookup),
-            secret: webhooks.secret.clone(),
+            secrets: webhooks.secrets.clone(),
             timeout: ways.timeout.unwrap_or(Duration::from_millis(HOOK_TRY_MS)),
         })
     }
@@ -91,7 +91,7 @@ impl Courier {
         let request = self.agent.post(&*delivery.url).content_type("application/json");
         let request =
             request.header("webhook-id", &id).header("webhook-timestamp", now.to_string());
-        let signature = sign(&self.secret, &id, now, &delivery.body);
+        let signature = sign(&self.secrets, &id, now, &delivery.body);
         match request.header("webhook-signature", signature).send(delivery.body.as_bytes()) {
             Ok(reply) => {
                 let (head, body) = reply.into_parts();

@@ -10,6 +10,8 @@ use crate::cli::state::State;
 use runwire::config::EndedBy;
 use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
+#[cfg(feature = "sqlite")]
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -112,7 +114,9 @@ pub fn store(settings: &Settings, env: &Env) -> Finding {
     match runwire::store::sqlite::check(&file) {
         Err(fault) => Finding::fail(crate::cli::store::told(&fault), advice),
         Ok(report) if report.problems.is_empty() => {
-            Finding::ok(format!("{shown}, {} runs, nothing is wrong", report.runs))
+            let by =
+                if is_served(&file) { "a server has it open" } else { "no server has it open" };
+            Finding::ok(format!("{shown}, {} runs, nothing is wrong; {by}", report.runs))
         }
         Ok(report) => {
             let count = report.problems.len();
@@ -121,6 +125,14 @@ pub fn store(settings: &Settings, env: &Env) -> Finding {
             Finding::fail(said, advice)
         }
     }
+}
+
+/// True if a server holds the store's lock. A server that begins meanwhile tries again.
+#[cfg(feature = "sqlite")]
+fn is_served(file: &Path) -> bool {
+    let lock = PathBuf::from(format!("{}.lock", file.display()));
+    let tried = File::open(lock).map(|lock| lock.try_lock_shared());
+    matches!(tried, Ok(Err(TryLockError::WouldBlock)))
 }
 
 pub fn port(settings: &Settings, _: &Env) -> Finding {

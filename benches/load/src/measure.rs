@@ -57,7 +57,7 @@ pub fn idle(command: &[String]) -> Result<Figures> {
 
 /// A thousand subscribers of a run at full speed.
 pub fn fan_out(command: &[String]) -> Result<Figures> {
-    let (deliveries, cpu_s, _) = subscribers(command, "bench events=3000 size=64 hold=2000")?;
+    let (deliveries, cpu_s, _) = subscribers(command, "bench events=300 size=64 hold=2000")?;
     Ok(vec![("deliveries", deliveries / cpu_s)].into())
 }
 

@@ -145,6 +145,8 @@ pub struct Usage {
     pub peak: f64,
     /// CPU seconds by clock ticks, of all threads there ever were and of ended children.
     ticked_s: f64,
+    /// Of those, the ones of ended children.
+    children_s: f64,
     /// CPU seconds to the nanosecond, of the threads there are.
     fine_s: f64,
 }
@@ -162,7 +164,9 @@ impl Usage {
         // those of children that have ended (commands of tools) the two behind.
         let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat without a name")?;
         let times = fields.split_whitespace().skip(11).take(4);
-        let ticks: f64 = times.filter_map(|time| time.parse::<f64>().ok()).sum();
+        let times: Vec<f64> = times.filter_map(|time| time.parse().ok()).collect();
+        let seconds = |times: &[f64]| times.iter().sum::<f64>() / TICKS_PER_SECOND;
+        let (ticked_s, children_s) = (seconds(&times), seconds(times.get(2..).unwrap_or(&[])));
         let mut fine_s = 0.0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread may end while it is looked at.
@@ -171,7 +175,12 @@ impl Usage {
             fine_s += nanos.unwrap_or(0.0) / 1e9;
         }
         let (resident, peak) = (bytes("VmRSS:"), bytes("VmHWM:"));
-        Ok(Usage { resident, peak, ticked_s: ticks / TICKS_PER_SECOND, fine_s })
+        Ok(Usage { resident, peak, ticked_s, children_s, fine_s })
+    }
+
+    /// CPU seconds of children that have ended since `earlier`.
+    pub fn children_s_since(&self, earlier: &Usage) -> f64 {
+        self.children_s - earlier.children_s
     }
 
     /// CPU seconds, user's and kernel's, since `earlier`.

@@ -89,6 +89,7 @@ pub const ROWS: &[Row] = &[
     row("churn", "churn fds", "descriptors left over by 10,000 of those", Count, AtMost(0.0, 0.0), AtMost(0.0, 0.0)),
     row("churn", "churn memory", "memory grown by the second 5,000 of those", Bytes, AtMost(PAGES, PAGES), AtMost(PAGES, PAGES)),
     row("tools", "tools cpu", "CPU for a run through the tool loop, 200 deltas", Millis, AtMost(5.0, 2.0), Told),
+    row("tools", "tools command", "of that, the processes of its command", Millis, Told, Told),
     row("tools", "tools took", "100 of those at once: all done after", Millis, AtMost(2000.0, 2000.0), Told),
     row("tools", "tools peak", "the same: peak of resident memory", Bytes, AtMost(24.0 * MIB, 12.0 * MIB), Told),
     row("small_host", "host streams", "32 MiB of addresses: idle streams held", Count, AtLeast(1000.0, 1000.0), Told),

@@ -83,13 +83,14 @@ pub fn tools(command: &[String]) -> Result<Figures> {
     Visitors::new(server.addr, KEY, errand())?.run(TOOL_RUNS_WARM, 1)?;
     let before = server.usage()?;
     let alone = Visitors::new(server.addr, KEY, errand())?.run(TOOL_RUNS, 1)?;
-    let cpu_s = server.usage()?.cpu_s_since(&before);
+    let used = server.usage()?;
     drop(server);
     let server = Server::start(command)?;
     let began = Instant::now();
     let together = Visitors::new(server.addr, KEY, errand())?.run(TOOL_RUNS, TOOL_RUNS)?;
     let figures = Figures::from(vec![
-        ("tools cpu", cpu_s * 1e3 / alone.done as f64),
+        ("tools cpu", used.cpu_s_since(&before) * 1e3 / alone.done as f64),
+        ("tools command", used.children_s_since(&before) * 1e3 / alone.done as f64),
         ("tools took", began.elapsed().as_secs_f64() * 1e3),
         ("tools peak", server.usage()?.peak),
     ]);

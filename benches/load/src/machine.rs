@@ -2,14 +2,14 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
-use std::thread;
 
 /// What is not found out is "unknown".
 pub fn describe() -> Value {
+    let cores = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let system = rustix::system::uname();
     json!({
-        "processor": processor(),
-        "cores": thread::available_parallelism().map_or(1, usize::from),
+        "processor": processor(&cores),
+        "cores": cores.lines().filter(|line| line.starts_with("processor")).count(),
         "kernel": format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
         "libc": said_by("getconf", &["GNU_LIBC_VERSION"]),
         "rustc": said_by("rustc", &["--version"]),
@@ -17,9 +17,8 @@ pub fn describe() -> Value {
     })
 }
 
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("model name"));
+fn processor(cores: &str) -> String {
+    let line = cores.lines().find(|line| line.starts_with("model name"));
     let name = line.and_then(|line| line.split_once(": ")).map(|(_, name)| name.trim().to_owned());
     name.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

@@ -22,6 +22,7 @@ mod working;
 use options::Options;
 use process::Server;
 use report::{Figures, Sheet, Sheets};
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -63,7 +64,17 @@ const MEASURES: &[(&str, Measure, &[Side])] = &[
     ("kept", keeping::kept, &[Durable]),
 ];
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<()> {
     let options = Options::parse()?;
     process::raise_descriptor_limit()?;
     if let Some(path) = &options.check {

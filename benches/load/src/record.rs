@@ -152,14 +152,16 @@ fn grid(options: &Options) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-/// The rows whose goal is against the limit.
+/// The rows whose goal is against the limit, as far as they were measured.
 fn times_limit(sheets: &Sheets) -> Value {
-    let rows =
-        ROWS.iter().filter(|row| matches!(row.goal, Goal::TimesLimit(..) | Goal::ShareOfLimit(..)));
-    let times = rows.map(|row| {
-        let [memory, sqlite, axum] = [&sheets.memory, &sheets.durable, &sheets.axum]
-            .map(|sheet| rounded(sheet.times(&sheets.limit, row.name)));
-        (row.name.to_owned(), json!({"memory": memory, "sqlite": sqlite, "axum": axum}))
+    let is_ratio = |goal| matches!(goal, Goal::TimesLimit(..) | Goal::ShareOfLimit(..));
+    let times = ROWS.iter().filter(|row| is_ratio(row.goal)).filter_map(|row| {
+        let sides =
+            [("memory", &sheets.memory), ("sqlite", &sheets.durable), ("axum", &sheets.axum)];
+        let times = sides.map(|(name, sheet)| (name, sheet.times(&sheets.limit, row.name)));
+        let known = times.into_iter().filter(|(_, times)| times.is_some());
+        let known: Map<_, _> = known.map(|(name, it)| (name.to_owned(), rounded(it))).collect();
+        (!known.is_empty()).then(|| (row.name.to_owned(), Value::Object(known)))
     });
     Value::Object(times.collect())
 }

@@ -1,8 +1,9 @@
 //! A model that costs next to nothing, for what a run costs through the tool loop: `model PORT`.
 //!
 //! It speaks OpenAI's chat completions, streaming. A request whose last message is the user's is
-//! answered with a call of the tool `terminal`, one whose last message is a tool's with 200 deltas
-//! of 64 bytes: both rendered once, and each sent in one write.
+//! answered with a call of a tool: of `terminal` where it says `bench command`, else of `read_file`.
+//! One whose last message is a tool's is answered with 200 deltas of 64 bytes. All answers are
+//! rendered once, and each is sent in one write.
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,10 +14,13 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
     Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 const ROLE: &str = r#"{"role":"assistant","content":""}"#;
-const CALL: &str = r#"{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"terminal","arguments":"{\"command\":\"echo bench\"}"}}]}"#;
+/// A file that cargo has put into the workspace of the benchmark, `target`.
+const READ: &str = r#"{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"read_file","arguments":"{\"path\":\"CACHEDIR.TAG\"}"}}]}"#;
+const COMMAND: &str = r#"{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"terminal","arguments":"{\"command\":\"echo bench\"}"}}]}"#;
 
 struct Answers {
-    call: Vec<u8>,
+    read: Vec<u8>,
+    command: Vec<u8>,
     text: Vec<u8>,
 }
 
@@ -26,7 +30,8 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let said = format!(r#"{{"content":"{}"}}"#, "x".repeat(DELTA_BYTES));
     let answers = Arc::new(Answers {
-        call: answer(&[CALL], "tool_calls"),
+        read: answer(&[READ], "tool_calls"),
+        command: answer(&[COMMAND], "tool_calls"),
         text: answer(&vec![said.as_str(); DELTAS], "stop"),
     });
     for stream in listener.incoming() {
@@ -89,10 +94,16 @@ fn serve(stream: &TcpStream, answers: &Answers) -> io::Result<()> {
         let answer = match () {
             () if is_get => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".as_slice(),
             () if is_after_tool(&body) => &answers.text,
-            () => &answers.call,
+            () if is_of_a_command(&body) => &answers.command,
+            () => &answers.read,
         };
         (&mut &*stream).write_all(answer)?;
     }
+}
+
+/// Whether the user has asked for `bench command`.
+fn is_of_a_command(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("bench command")
 }
 
 /// Whether the last message is a tool's.
@@ -115,7 +126,7 @@ mod tests {
 
     #[test]
     fn chunks_have_the_sizes_they_say() {
-        let text = String::from_utf8(answer(&[CALL], "tool_calls")).expect("text");
+        let text = String::from_utf8(answer(&[READ], "tool_calls")).expect("text");
         let mut rest = text.strip_prefix(HEAD).expect("a head");
         let mut events = 0;
         loop {

@@ -1,5 +1,7 @@
 # `make test` runs every test; `make ci` is what a submission must pass.
-.PHONY: test kills test-model test-browser test-clients test-deploy test-openapi test-shells page openapi mutants fuzz fmt lint core docs static size bench soak soak-short ci
+.PHONY: test kills soak soak-short test-model test-browser test-clients test-deploy test-openapi \
+	test-shells page openapi mutants fuzz fmt lint core docs static size bench-build bench figures \
+	figures-check ci
 
 test:
 	cargo test --all-features
@@ -98,6 +100,7 @@ lint:
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets --no-default-features --features cli -- -D warnings
+	cargo clippy --all-targets --locked --manifest-path benches/Cargo.toml --target-dir target/benches -- -D warnings
 
 # The core library stands on these packages and no others.
 CORE_PACKAGES = crossbeam-channel getrandom httparse mio serde serde_json
@@ -153,20 +156,40 @@ size: static
 			{ echo "$${bound%:*} is over $${bound#*:} bytes"; exit 1; }; \
 	done
 
-# Figures of this server, with its runs in memory and in a file, and of an axum server beside it:
-# docs/performance.md tells how to read them. ROUNDS=3 repeats, BENCH_ARGS='--only post' narrows.
+# Figures of this server, with its runs in memory and in a file, beside a program that does little but
+# send, which none can beat, and an axum server: docs/performance.md tells how to read them. ROUNDS=3
+# takes medians, BENCH_ARGS='--only post' narrows.
 ROUNDS ?= 1
 BENCH_ARGS ?=
-BENCH_SERVE = --key only-for-the-benchmark --workspace target --state {folder}
+BENCH = target/benches/release
+AGENT = target/release/examples/bench_agent
+BENCH_SERVE = $(STATIC) serve --key {key} --workspace target --state {folder}
+BENCH_TOOLS = --max-runs 128 --base-url http://{model}/v1 --model bench --port
+LOAD = $(BENCH)/runwire-load --agent $(AGENT) \
+	--core $(STATIC_CORE) --small $(STATIC_SMALL) --everything $(STATIC) \
+	--serve '$(BENCH_SERVE) --store memory --port'
+LOAD_ALL = $(LOAD) --rounds $(ROUNDS) --durable '$(AGENT) --store sqlite:{folder}/runs.db' \
+	--limit $(BENCH)/limit --axum $(BENCH)/axum-runs --model $(BENCH)/model \
+	--serve-durable '$(BENCH_SERVE) --store sqlite --port' \
+	--tools '$(BENCH_SERVE) --store memory $(BENCH_TOOLS)' \
+	--tools-durable '$(BENCH_SERVE) --store sqlite $(BENCH_TOOLS)'
 
-bench: static
+bench-build: static
 	cargo build --release --example bench_agent
 	cargo build --release --locked --manifest-path benches/Cargo.toml --target-dir target/benches
-	target/benches/release/runwire-load --rounds $(ROUNDS) \
-		--agent target/release/examples/bench_agent \
-		--durable 'target/release/examples/bench_agent --store sqlite:{folder}/runs.db' \
-		--axum target/benches/release/axum-runs --core $(STATIC_CORE) --everything $(STATIC) \
-		--serve '$(STATIC) serve $(BENCH_SERVE) --store memory --port' \
-		--serve-durable '$(STATIC) serve $(BENCH_SERVE) --store sqlite --port' $(BENCH_ARGS)
 
-ci: fmt lint test soak-short test-clients test-openapi test-shells core docs size test-deploy fuzz test-model test-browser
+bench: bench-build
+	$(LOAD_ALL) $(BENCH_ARGS)
+
+# The same, and docs/figures.json with it: the record every release has. Its `reasons` stay.
+figures: bench-build
+	$(LOAD_ALL) $(BENCH_ARGS) --record docs/figures.json
+
+# Fails where a static binary, or memory a stream, a run or an idle server, is more than 5 % over
+# docs/figures.json.
+figures-check: size bench-build
+	cargo test --locked --manifest-path benches/Cargo.toml --target-dir target/benches
+	$(LOAD) --check docs/figures.json
+
+ci: fmt lint test soak-short test-clients test-openapi test-shells core docs size figures-check \
+	test-deploy fuzz test-model test-browser

@@ -16,6 +16,8 @@ pub struct Response {
 enum State {
     Head,
     Sized(usize),
+    /// As long as the connection lasts (RFC 9112 §6.3).
+    Endless,
     /// The size line of a chunk, as far as it has been read.
     Size(usize),
     Chunk(usize),
@@ -50,6 +52,10 @@ impl Response {
                     body(&bytes[..count]);
                     *left -= count;
                     count
+                }
+                State::Endless => {
+                    body(bytes);
+                    bytes.len()
                 }
                 State::Size(size) => {
                     match first {
@@ -92,7 +98,7 @@ impl Response {
         };
         let head = std::str::from_utf8(&self.head[..end])?.to_ascii_lowercase();
         self.status = head.get(9..12).ok_or("a head too short")?.parse()?;
-        self.state = State::Sized(0);
+        self.state = State::Endless;
         for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
             match name {
                 "content-length" => self.state = State::Sized(value.parse()?),
@@ -162,6 +168,11 @@ pub fn first_event(addr: SocketAddr, run: &str) -> Result<Duration> {
 /// Starts a run; gives its id.
 pub fn start_run(addr: SocketAddr, input: &str) -> Result<String> {
     let (status, body) = ask(addr, &post(addr, input))?;
+    accepted(status, &body)
+}
+
+/// The id of the run that this answer accepts.
+pub fn accepted(status: u16, body: &str) -> Result<String> {
     let id = body.split('"').skip_while(|text| *text != "run_id").nth(2);
     match id {
         Some(id) if status == 202 => Ok(id.to_owned()),

@@ -30,11 +30,11 @@ pub fn pace(command: &[String]) -> Result<Figures> {
     swarm.read_to_end(PATIENCE)?;
     let cpu_s = server.usage()?.cpu_s_since(&before);
     let delays_us = &swarm.tally.delays_us;
-    Ok(vec![
+    Ok(Figures::from(vec![
         ("delta p50", quantile(delays_us, 0.5) / 1e3),
         ("delta p99", quantile(delays_us, 0.99) / 1e3),
         ("delta cpu", cpu_s * 1e6 / swarm.tally.deltas as f64),
-    ])
+    ]))
 }
 
 /// Eight runs at full speed, with a reader each.
@@ -50,11 +50,11 @@ pub fn flood(command: &[String]) -> Result<Figures> {
     let began = swarm.tally.began.ok_or("nobody said anything")?;
     let (took_s, deltas) = (began.elapsed().as_secs_f64(), swarm.tally.deltas as f64);
     let used = server.usage()?;
-    Ok(vec![
+    Ok(Figures::from(vec![
         ("flood", deltas / took_s),
         ("flood cpu", deltas / used.cpu_s_since(&before)),
         ("flood peak", used.peak),
-    ])
+    ]))
 }
 
 /// A run of a million deltas: read as it works, which a server may break off, and once more from
@@ -81,12 +81,12 @@ pub fn long(command: &[String]) -> Result<Figures> {
     let took_s = began.elapsed().as_secs_f64();
     let used = server.usage()?;
     let deltas = late.tally.deltas as f64;
-    Ok(vec![
+    Ok(Figures::from(vec![
         ("long peak", used.peak),
         ("late deltas", deltas),
         ("late speed", deltas / took_s),
         ("late cpu", deltas / used.cpu_s_since(&before)),
-    ])
+    ]))
 }
 
 /// A hundred thousand finished runs of five deltas, left behind by a server that was killed.
@@ -115,7 +115,7 @@ pub fn kept(command: &[String]) -> Result<Figures> {
     }
     let newest = http::get(server.addr, "/v1/runs?limit=50");
     let newest_us = timed(|| http::ask(server.addr, &newest))?;
-    Ok(vec![
+    Ok(Figures::from(vec![
         ("kept file", file_bytes / runs.len() as f64),
         ("kept start", starts_ms[STARTS / 2]),
         ("kept first start", first_start_ms),
@@ -125,7 +125,7 @@ pub fn kept(command: &[String]) -> Result<Figures> {
         ("page p99", quantile(&pages_us, 0.99) / 1e3),
         ("replay p50", quantile(&replays_us, 0.5) / 1e3),
         ("replay p99", quantile(&replays_us, 0.99) / 1e3),
-    ])
+    ]))
 }
 
 /// Has the server finish all those runs. Returns how many bytes its folder then has.

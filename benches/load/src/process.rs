@@ -16,8 +16,14 @@ const START_LOOK: Duration = Duration::from_micros(100);
 /// The kernel's clock tick: the unit of CPU time in /proc/PID/stat.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+const SERVER_CORE: usize = 0;
+const LOAD_CORE: usize = 1;
+
 /// What stands in a command for the folder a server keeps its runs in.
 const FOLDER: &str = "{folder}";
+/// The key that stands where a command says so.
+pub const KEY: &str = "only-for-the-benchmark";
+const KEY_MARK: &str = "{key}";
 
 /// A folder for what a server keeps, which goes with its value. It lies beside this program: where
 /// temporary files lie may be no disk.
@@ -60,14 +66,24 @@ impl Server {
         Server::start_in(command, &Rc::new(Folder::new()?))
     }
 
+    /// Like `start`, but on the load's core: of something a server needs, not of a server.
+    pub fn start_beside(command: &[String]) -> Result<Server> {
+        Server::start_on(LOAD_CORE, command, &Rc::new(Folder::new()?))
+    }
+
     /// Runs `command` with a free port behind it, alone on the first core where there are two.
     /// What it keeps it keeps in `folder`.
     pub fn start_in(command: &[String], folder: &Rc<Folder>) -> Result<Server> {
+        Server::start_on(SERVER_CORE, command, folder)
+    }
+
+    fn start_on(core: usize, command: &[String], folder: &Rc<Folder>) -> Result<Server> {
         let addr = free_addr()?;
         let path = folder.path().to_str().ok_or("this program lies where no text leads")?;
-        let words: Vec<String> = command.iter().map(|word| word.replace(FOLDER, path)).collect();
+        let filled = |word: &String| word.replace(FOLDER, path).replace(KEY_MARK, KEY);
+        let words: Vec<String> = command.iter().map(filled).collect();
         let (program, args) = words.split_first().ok_or("no server to start")?;
-        stay_on(0);
+        stay_on(core);
         let began = Instant::now();
         let child = Command::new(program)
             .args(args)
@@ -75,7 +91,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        stay_on(1);
+        stay_on(LOAD_CORE);
         let child = child.map_err(|error| format!("{program}: {error}"))?;
         let folder = folder.clone();
         let mut server = Server { child, _folder: folder, addr, start_took: Duration::ZERO };
@@ -102,6 +118,11 @@ impl Server {
         Usage::of(self.child.id())
     }
 
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> Result<f64> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count() as f64)
+    }
+
     /// Makes the peak of memory begin anew.
     pub fn forget_peak(&self) -> Result<()> {
         Ok(fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
@@ -122,8 +143,10 @@ pub struct Usage {
     /// Resident bytes: now, and at most.
     pub resident: f64,
     pub peak: f64,
-    /// CPU seconds by clock ticks, of all threads there ever were.
+    /// CPU seconds by clock ticks, of all threads there ever were and of ended children.
     ticked_s: f64,
+    /// Of those, the ones of ended children.
+    children_s: f64,
     /// CPU seconds to the nanosecond, of the threads there are.
     fine_s: f64,
 }
@@ -137,10 +160,13 @@ impl Usage {
             kilobytes.unwrap_or(0.0) * 1024.0
         };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name before the last parenthesis may hold anything; times are fields 14 and 15.
+        // The name before the last parenthesis may hold anything; times are fields 14 and 15, and
+        // those of children that have ended (commands of tools) the two behind.
         let (_, fields) = stat.rsplit_once(')').ok_or("/proc/PID/stat without a name")?;
-        let times = fields.split_whitespace().skip(11).take(2);
-        let ticks: f64 = times.filter_map(|time| time.parse::<f64>().ok()).sum();
+        let times = fields.split_whitespace().skip(11).take(4);
+        let times: Vec<f64> = times.filter_map(|time| time.parse().ok()).collect();
+        let seconds = |times: &[f64]| times.iter().sum::<f64>() / TICKS_PER_SECOND;
+        let (ticked_s, children_s) = (seconds(&times), seconds(times.get(2..).unwrap_or(&[])));
         let mut fine_s = 0.0;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             // A thread may end while it is looked at.
@@ -149,7 +175,12 @@ impl Usage {
             fine_s += nanos.unwrap_or(0.0) / 1e9;
         }
         let (resident, peak) = (bytes("VmRSS:"), bytes("VmHWM:"));
-        Ok(Usage { resident, peak, ticked_s: ticks / TICKS_PER_SECOND, fine_s })
+        Ok(Usage { resident, peak, ticked_s, children_s, fine_s })
+    }
+
+    /// CPU seconds of children that have ended since `earlier`.
+    pub fn children_s_since(&self, earlier: &Usage) -> f64 {
+        self.children_s - earlier.children_s
     }
 
     /// CPU seconds, user's and kernel's, since `earlier`.
@@ -158,6 +189,15 @@ impl Usage {
         // Where threads have ended, only the coarse clock still knows of them.
         if fine + 2.0 / TICKS_PER_SECOND >= ticked { fine } else { ticked }
     }
+}
+
+/// What the kernel holds for all TCP sockets of this machine.
+pub fn kernel_socket_bytes() -> Result<f64> {
+    let text = fs::read_to_string("/proc/net/sockstat")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP: "));
+    let mut words = line.unwrap_or_default().split(' ').skip_while(|word| *word != "mem");
+    let pages: f64 = words.nth(1).ok_or("/proc/net/sockstat says nothing of TCP")?.parse()?;
+    Ok(pages * rustix::param::page_size() as f64)
 }
 
 /// Allows this process, and so the servers it starts, as many descriptors as the system lets it.

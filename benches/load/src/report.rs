@@ -1,170 +1,181 @@
-//! The table: each figure with runs in memory and in a file, what it should reach, and the other
-//! server's figure beside it.
+//! What was measured of each server, and the table of it.
+use crate::rows::{ROWS, Row};
 use std::collections::BTreeMap;
 
-/// Named values out of one measurement.
-pub type Figures = Vec<(&'static str, f64)>;
-
-struct Row {
-    name: &'static str,
-    what: &'static str,
-    unit: Unit,
-    goal: Goal,
-    /// What is to be reached with runs in a file.
-    durable: Goal,
-}
-
-enum Unit {
-    Count,
-    Bytes,
-    Millis,
-    Micros,
-}
-
-/// What is better, and from where on it is good enough.
-enum Goal {
-    AtLeast(f64),
-    AtMost(f64),
-    /// At most so much more than with runs in memory.
-    AtMostMore(f64),
-    More,
-    Less,
-}
-
-const MIB: f64 = 1024.0 * 1024.0;
-
-#[rustfmt::skip]
-const ROWS: &[Row] = &[
-    Row { name: "size core", what: "static binary, core on its five packages", unit: Unit::Bytes, goal: Goal::AtMost(2.0 * MIB), durable: Goal::Less },
-    Row { name: "size", what: "static binary, everything", unit: Unit::Bytes, goal: Goal::AtMost(5.0 * MIB), durable: Goal::Less },
-    Row { name: "start", what: "exec to the first 200 on /health", unit: Unit::Millis, goal: Goal::AtMost(20.0), durable: Goal::AtMost(20.0) },
-    Row { name: "first start", what: "the same for the first time in its folder", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "resident", what: "resident memory, nothing to do", unit: Unit::Bytes, goal: Goal::AtMost(4.0 * MIB), durable: Goal::Less },
-    Row { name: "idle stream", what: "server memory an idle stream, of 10,000", unit: Unit::Bytes, goal: Goal::AtMost(1024.0), durable: Goal::AtMost(1024.0) },
-    Row { name: "open stream", what: "CPU to open one of them", unit: Unit::Micros, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "never-reader", what: "memory grown a reader that never reads, of 100", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "p99 alone", what: "p99 of a reader alone", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "p99 beside", what: "p99 of a reader beside 100 that never read", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "deliveries", what: "deliveries a CPU second, 1,000 readers, full speed", unit: Unit::Count, goal: Goal::AtLeast(2e6), durable: Goal::More },
-    Row { name: "live deliveries", what: "deliveries a CPU second, 1,000 readers, 20 events/s", unit: Unit::Count, goal: Goal::More, durable: Goal::More },
-    Row { name: "live p50", what: "p50 of those", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "live p99", what: "p99 of those", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "posts a second", what: "accepted runs a second, 64 connections", unit: Unit::Count, goal: Goal::More, durable: Goal::AtLeast(5_000.0) },
-    Row { name: "posts", what: "accepted runs a CPU second, 64 connections", unit: Unit::Count, goal: Goal::AtLeast(40_000.0), durable: Goal::More },
-    Row { name: "refused", what: "refused beside 100,000 accepted", unit: Unit::Count, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "post p50", what: "p50 of a post among 64", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "post p99", what: "p99 of a post among 64", unit: Unit::Millis, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "run kept", what: "memory a finished run nobody has read", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "host streams", what: "32 MiB of addresses: idle streams held", unit: Unit::Count, goal: Goal::AtLeast(1000.0), durable: Goal::AtLeast(1000.0) },
-    Row { name: "host runs", what: "32 MiB of addresses: runs completed beside them", unit: Unit::Count, goal: Goal::AtLeast(16.0), durable: Goal::AtLeast(16.0) },
-    Row { name: "host peak", what: "32 MiB of addresses: peak of resident memory", unit: Unit::Bytes, goal: Goal::AtMost(32.0 * MIB), durable: Goal::AtMost(32.0 * MIB) },
-    Row { name: "delta p50", what: "p50 from agent to reader, 50 runs, 1,000 events/s", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMostMore(1.0) },
-    Row { name: "delta p99", what: "p99 of those", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMostMore(5.0) },
-    Row { name: "delta cpu", what: "CPU for one of those", unit: Unit::Micros, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "flood", what: "deltas a second, 8 runs and their readers", unit: Unit::Count, goal: Goal::More, durable: Goal::AtLeast(100_000.0) },
-    Row { name: "flood cpu", what: "deltas a CPU second, 8 runs and their readers", unit: Unit::Count, goal: Goal::More, durable: Goal::More },
-    Row { name: "flood peak", what: "peak of resident memory with those", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "long peak", what: "run of 1,000,000 deltas: peak of resident memory", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::AtMost(32.0 * MIB) },
-    Row { name: "late deltas", what: "run of 1,000,000 deltas: what a late reader gets", unit: Unit::Count, goal: Goal::More, durable: Goal::AtLeast(1e6) },
-    Row { name: "late speed", what: "deltas a second to that reader", unit: Unit::Count, goal: Goal::More, durable: Goal::More },
-    Row { name: "late cpu", what: "deltas a CPU second to that reader", unit: Unit::Count, goal: Goal::More, durable: Goal::More },
-    Row { name: "kept start", what: "100,000 runs kept: exec to the first 200", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(200.0) },
-    Row { name: "kept first start", what: "100,000 runs kept: the same after a kill", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(200.0) },
-    Row { name: "kept resident", what: "100,000 runs kept: resident memory", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "kept file", what: "100,000 runs kept: bytes on disk, a run", unit: Unit::Bytes, goal: Goal::Less, durable: Goal::Less },
-    Row { name: "page newest", what: "100,000 runs kept: the newest 50", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(5.0) },
-    Row { name: "page p50", what: "100,000 runs kept: 50 from anywhere, p50", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(5.0) },
-    Row { name: "page p99", what: "100,000 runs kept: 50 from anywhere, p99", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(5.0) },
-    Row { name: "replay p50", what: "100,000 runs kept: first event of a replay, p50", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(5.0) },
-    Row { name: "replay p99", what: "100,000 runs kept: first event of a replay, p99", unit: Unit::Millis, goal: Goal::Less, durable: Goal::AtMost(5.0) },
-];
-
-/// All values of one server, from as many rounds as there were.
+/// What one measurement of one server gave.
 #[derive(Default)]
-pub struct Sheet(BTreeMap<&'static str, Vec<f64>>);
+pub struct Figures {
+    values: Vec<(&'static str, f64)>,
+    /// What went wrong beside it, so that the figures must be read with care.
+    trouble: Option<String>,
+}
+
+impl From<Vec<(&'static str, f64)>> for Figures {
+    fn from(values: Vec<(&'static str, f64)>) -> Figures {
+        Figures { values, trouble: None }
+    }
+}
+
+impl Figures {
+    /// Says beside the figures what went wrong, if something did.
+    pub fn but(self, trouble: Option<String>) -> Figures {
+        Figures { trouble, ..self }
+    }
+
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.values.iter().find(|(found, _)| *found == name).map(|(_, value)| *value)
+    }
+}
+
+/// All values of one server, each with the round it is of.
+#[derive(Default)]
+pub struct Sheet {
+    values: BTreeMap<&'static str, Vec<(usize, f64)>>,
+    /// What went wrong in which measurement.
+    troubles: Vec<(&'static str, String)>,
+}
 
 impl Sheet {
-    pub fn add(&mut self, figures: Figures) {
-        for (name, value) in figures {
-            assert!(ROWS.iter().any(|row| row.name == name), "`{name}` has no row");
-            self.0.entry(name).or_default().push(value);
+    pub fn add(&mut self, round: usize, measure: &'static str, figures: Figures) {
+        for (name, value) in figures.values {
+            let has_row = ROWS.iter().any(|row| row.name == name && row.measure == measure);
+            assert!(has_row, "`{name}` of {measure} has no row");
+            self.values.entry(name).or_default().push((round, value));
         }
+        if let Some(trouble) = figures.trouble {
+            self.trouble(measure, trouble);
+        }
+    }
+
+    pub fn trouble(&mut self, measure: &'static str, trouble: String) {
+        self.troubles.push((measure, trouble));
     }
 
     /// The median over the rounds.
-    fn value(&self, name: &str) -> Option<f64> {
-        let mut values = self.0.get(name)?.clone();
-        values.sort_by(f64::total_cmp);
-        Some(values[values.len() / 2])
+    pub fn value(&self, name: &str) -> Option<f64> {
+        median(self.values.get(name)?.iter().map(|(_, value)| *value).collect())
+    }
+
+    /// The median of how many times `other`'s figure of the same round this one's is.
+    pub fn times(&self, other: &Sheet, name: &str) -> Option<f64> {
+        let others = other.values.get(name)?;
+        let times = self.values.get(name)?.iter().filter_map(|(round, value)| {
+            let (_, beside) = others.iter().find(|(found, _)| found == round)?;
+            Some(value / beside).filter(|times| times.is_finite())
+        });
+        median(times.collect())
     }
 }
 
-pub fn print(memory: &Sheet, durable: &Sheet, axum: &Sheet) {
-    println!(
-        "{:<52} {:>12} {:>12} {:>8} {:>12} {:>8}  goal",
-        "figure", "memory", "sqlite", "ratio", "axum", "better"
-    );
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// The servers, in the order of their columns.
+pub struct Sheets {
+    pub limit: Sheet,
+    pub memory: Sheet,
+    pub durable: Sheet,
+    pub axum: Sheet,
+}
+
+/// The table, and below it what went wrong, by the numbers in its cells.
+pub fn table(sheets: &Sheets) -> String {
+    let mut text = "| figure | limit | memory | sqlite | axum | memory : limit | \
+        sqlite : memory | goal |\n|---|---:|---:|---:|---:|---:|---:|---|\n"
+        .to_owned();
+    let mut notes = Vec::new();
     for row in ROWS {
-        let values = [memory, durable, axum].map(|sheet| sheet.value(row.name));
-        if values.iter().any(Option::is_some) {
-            print_row(row, values);
+        let columns = [
+            (&sheets.limit, "limit"),
+            (&sheets.memory, "memory"),
+            (&sheets.durable, "sqlite"),
+            (&sheets.axum, "axum"),
+        ];
+        let cells = columns.map(|(sheet, name)| cell(row, sheet, name, &mut notes));
+        if cells.iter().any(|cell| !cell.is_empty()) {
+            let cells = cells.join(" | ");
+            text += &format!("| {} | {cells} | {} |\n", row.what, ratios_and_goal(row, sheets));
         }
     }
+    for (index, note) in notes.iter().enumerate() {
+        text += &format!("\n[{}] {note}", index + 1);
+    }
+    text
 }
 
-/// `ratio` is sqlite's figure to memory's, `better` how many times as good memory's is as axum's.
-fn print_row(row: &Row, values: [Option<f64>; 3]) {
-    let [memory, durable, axum] = values;
-    let [shown, shown_durable, shown_axum] =
-        values.map(|value| value.map_or(String::new(), |value| row.unit.show(value)));
-    let ratio = memory.zip(durable).map(|(memory, durable)| durable / memory);
-    let ratio = ratio.filter(|ratio| ratio.is_finite());
-    let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-    let better = memory.zip(axum).and_then(|(memory, axum)| row.goal.better(memory, axum));
-    let better = better.map_or(String::new(), |times| format!("{times:.1}x"));
-    let verdicts = [
-        memory.and_then(|value| row.goal.show(&row.unit, value, value)),
-        durable.and_then(|value| row.durable.show(&row.unit, value, memory.unwrap_or(0.0))),
-    ];
-    let verdicts: Vec<String> = verdicts.into_iter().flatten().collect();
-    println!(
-        "{:<52} {shown:>12} {shown_durable:>12} {ratio:>8} {shown_axum:>12} {better:>8}  {}",
-        row.what,
-        verdicts.join("; ")
-    );
+/// The figure, with the number of a note where something went wrong.
+fn cell(row: &Row, sheet: &Sheet, column: &str, notes: &mut Vec<String>) -> String {
+    let mut troubles: Vec<&str> = sheet
+        .troubles
+        .iter()
+        .filter(|(name, _)| *name == row.measure)
+        .map(|(_, it)| &**it)
+        .collect();
+    troubles.dedup();
+    let shown = sheet.value(row.name).map(|value| row.unit.show(value));
+    if troubles.is_empty() {
+        return shown.unwrap_or_default();
+    }
+    let note = format!("{}, {column}: {}", row.measure, troubles.join("; "));
+    let known = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
+        notes.push(note);
+        notes.len() - 1
+    });
+    format!("{} [{}]", shown.unwrap_or_else(|| "failed".to_owned()), known + 1)
 }
 
-impl Unit {
-    fn show(&self, value: f64) -> String {
-        match self {
-            Unit::Count if value >= 1e6 => format!("{:.2} M", value / 1e6),
-            Unit::Count => format!("{value:.0}"),
-            Unit::Bytes if value >= MIB / 2.0 => format!("{:.2} MiB", value / MIB),
-            Unit::Bytes => format!("{value:.0} B"),
-            Unit::Millis => format!("{value:.2} ms"),
-            Unit::Micros => format!("{value:.1} µs"),
+fn ratios_and_goal(row: &Row, sheets: &Sheets) -> String {
+    let Sheets { limit, memory, durable, .. } = sheets;
+    let times = memory.times(limit, row.name);
+    let kept = durable.times(memory, row.name);
+    let in_memory = memory.value(row.name);
+    let judged = in_memory.and_then(|value| row.goal.judge(&row.unit, value, times, None));
+    let durable_times = durable.times(limit, row.name);
+    let judged_durable = durable.value(row.name).and_then(|value| {
+        let verdict = row.durable.judge(&row.unit, value, durable_times, in_memory)?;
+        Some(format!("sqlite {verdict}"))
+    });
+    let verdicts: Vec<String> = [judged, judged_durable].into_iter().flatten().collect();
+    let show = |times: Option<f64>| times.map_or(String::new(), |times| format!("{times:.2}"));
+    format!("{} | {} | {}", show(times), show(kept), verdicts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet(values: &[f64]) -> Sheet {
+        let mut sheet = Sheet::default();
+        for (round, value) in values.iter().enumerate() {
+            sheet.add(round, "post", vec![("post cpu", *value)].into());
         }
-    }
-}
-
-impl Goal {
-    /// How many times as good the first value is as the second.
-    fn better(&self, value: f64, beside: f64) -> Option<f64> {
-        let times = match self {
-            Goal::AtLeast(_) | Goal::More => value / beside,
-            Goal::AtMost(_) | Goal::AtMostMore(_) | Goal::Less => beside / value,
-        };
-        times.is_finite().then_some(times)
+        sheet
     }
 
-    fn show(&self, unit: &Unit, value: f64, in_memory: f64) -> Option<String> {
-        let (sign, goal, reached) = match self {
-            Goal::AtLeast(goal) => ("≥ ", goal, value >= *goal),
-            Goal::AtMost(goal) => ("≤ ", goal, value <= *goal),
-            Goal::AtMostMore(goal) => ("≤ memory + ", goal, value <= in_memory + *goal),
-            Goal::More | Goal::Less => return None,
-        };
-        let verdict = if reached { "reached" } else { "MISSED" };
-        Some(format!("{sign}{} {verdict}", unit.show(*goal)))
+    #[test]
+    fn a_ratio_is_taken_within_each_round() {
+        let (fast, slow) = (sheet(&[1.0, 10.0, 100.0]), sheet(&[2.0, 30.0, 100.0]));
+        assert_eq!(slow.value("post cpu"), Some(30.0));
+        assert_eq!(slow.times(&fast, "post cpu"), Some(2.0));
+        assert_eq!(slow.times(&Sheet::default(), "post cpu"), None);
+    }
+
+    #[test]
+    fn what_went_wrong_stands_in_its_row() {
+        let mut memory = sheet(&[6.0]);
+        memory.add(1, "post", Figures::from(vec![("post cpu", 7.0)]).but(Some("2 resets".into())));
+        let mut axum = Sheet::default();
+        axum.trouble("post", "no answer".into());
+        let sheets = Sheets { limit: sheet(&[5.0]), memory, durable: Sheet::default(), axum };
+        let table = table(&sheets);
+        let row = table.lines().find(|line| line.contains("CPU to accept a run")).expect("a row");
+        assert!(row.contains("| 5.0 µs | 7.0 µs [1] |  | failed [2] | 1.20 |  |"), "{row}");
+        assert!(row.contains("≤ 1.5 × limit (aim 1.2): met, and its aim"), "{row}");
+        assert!(
+            table.ends_with("[1] post, memory: 2 resets\n[2] post, axum: no answer"),
+            "{table}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! One run as its agent sees it: what is asked, and the ways to say what happens.
 use super::budget::Meter;
+use super::lenient::Lenient;
 use super::{Cancel, Ending, Inbox, Job, Secrets};
 use crate::approval::{Ask, Choice};
 use crate::budget::Limit;
@@ -93,8 +94,10 @@ impl<'a> Context<'a> {
         if self.cancel.is_cancelled() { Err(Ending::Stopped) } else { Ok(()) }
     }
 
-    /// Sleeps for `time`, but not through the word that the run is to end.
+    /// Sleeps for `time`, but not through the word that the run is to end. It may last a
+    /// millisecond longer, so that runs that pause at the same time are woken together.
     pub fn pause(&self, time: Duration) -> Result<(), Ending> {
+        let _lenient = Lenient::new();
         if self.cancel.wait(time) { Err(Ending::Stopped) } else { Ok(()) }
     }
 

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod cgroup;
 mod context;
 mod inbox;
+mod lenient;
 mod life;
 pub mod model;
 mod model_times;

@@ -3,7 +3,7 @@
 mod past;
 mod talk;
 
-use super::model::{self, Finish, Model, Piece, ToolCall, Turn};
+use super::model::{self, Finish, Model, Piece, ToolCall, ToolSpec, Turn};
 use super::tools::{Need, Tools, Widening};
 use super::{Agent, Context, Ending, ModelTimes, Tool};
 use crate::approval::{Approve, Ask, Choice};
@@ -76,6 +76,8 @@ impl Default for Settings {
 pub struct ToolAgent {
     model: Box<dyn Model>,
     tools: Tools,
+    /// The tools as the model is told of them, in each turn of each run.
+    specs: Vec<ToolSpec>,
     settings: Settings,
     times: Arc<ModelTimes>,
 }
@@ -84,7 +86,8 @@ impl ToolAgent {
     /// Makes the workspace if it is not there. Fails if that is impossible.
     pub fn new(model: Box<dyn Model>, settings: Settings) -> io::Result<ToolAgent> {
         let tools = Tools::new(&settings)?;
-        Ok(ToolAgent { model, tools, settings, times: Arc::default() })
+        let specs = tools.specs();
+        Ok(ToolAgent { model, tools, specs, settings, times: Arc::default() })
     }
 
     /// Gives the agent one more tool.
@@ -94,6 +97,7 @@ impl ToolAgent {
     #[must_use]
     pub fn with_tool(mut self, tool: Box<dyn Tool>) -> ToolAgent {
         self.tools.add(tool);
+        self.specs = self.tools.specs();
         self
     }
 
@@ -217,9 +221,8 @@ impl Agent for ToolAgent {
         let request = run.request();
         let name = request.model.as_deref().unwrap_or(self.model.name());
         run.set_runtime(self.model.provider(), name);
-        let tools = self.tools.specs();
-        let mut talk =
-            Talk::new(self.instructions(run), request, &tools, self.settings.context_tokens);
+        let (tools, context_tokens) = (&self.specs, self.settings.context_tokens);
+        let mut talk = Talk::new(self.instructions(run), request, tools, context_tokens);
         run.begin_turn()?;
         loop {
             while let Some(text) = run.next_steer()? {
@@ -232,7 +235,7 @@ impl Agent for ToolAgent {
             let ask = model::Ask {
                 model: request.model.as_deref(),
                 entries: talk.entries(),
-                tools: &tools,
+                tools,
                 options: &request.model_options,
             };
             let mut turn = self.turn(run, &ask)?;

@@ -23,7 +23,7 @@ pub use super::fault::reason;
 pub use super::settings::OpenAiSettings;
 
 /// Bytes of an answer taken at once.
-const READ_BYTES: usize = 8 * 1024;
+const READ_BYTES: usize = 4 * 1024;
 /// Bytes of an error reply that are read, and how long they are waited for.
 const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
 const COMPLAINT_MS: u64 = 5_000;

@@ -106,27 +106,33 @@ impl Openings {
     }
 
     /// Opens `top` and all below it but what is closed.
-    fn beneath(
+    fn beneath<'a>(
         &mut self,
         top: &Path,
-        closed: &[PathBuf],
+        closed: &'a [PathBuf],
         access: BitFlags<AccessFs>,
     ) -> Result<(), RulesetError> {
         let Some(held) = hold(CWD, top) else { return Ok(()) };
-        let mut waiting = vec![(top.to_owned(), held)];
-        while let Some((path, held)) = waiting.pop() {
-            if closed.contains(&path) {
+        let within = |path: &Path, closed: &[&'a Path]| -> Vec<&'a Path> {
+            closed.iter().copied().filter(|closed| closed.starts_with(path)).collect()
+        };
+        let closed: Vec<&Path> = closed.iter().map(PathBuf::as_path).collect();
+        let mut waiting = vec![(top.to_owned(), held, within(top, &closed))];
+        while let Some((path, held, closed)) = waiting.pop() {
+            if closed.is_empty() {
+                self.add(held, access)?;
                 continue;
             }
-            if !closed.iter().any(|closed| closed.starts_with(&path)) {
-                self.add(held, access)?;
+            if closed.contains(&path.as_path()) {
                 continue;
             }
             // What cannot be listed cannot be opened either.
             for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
                 // Held without following links: what a link leads to is opened where it lies.
                 if let Some(child) = hold(&held, Path::new(&entry.file_name())) {
-                    waiting.push((path.join(entry.file_name()), child));
+                    let path = path.join(entry.file_name());
+                    let closed = within(&path, &closed);
+                    waiting.push((path, child, closed));
                 }
             }
         }

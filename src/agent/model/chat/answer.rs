@@ -7,6 +7,7 @@ use crate::event::Usage;
 use crate::text::preview;
 use crate::wire::sse::Decoder;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Bytes of text, reasoning and tool calls in one turn.
 pub const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -272,11 +273,11 @@ impl Draft {
 }
 
 /// The first of `names` that holds text: as a string, or as a list of parts with text.
-fn first_text(delta: &Value, names: [&str; 2]) -> String {
+fn first_text<'a>(delta: &'a Value, names: [&str; 2]) -> Cow<'a, str> {
     let text = |name| match &delta[name] {
-        Value::String(text) => text.clone(),
+        Value::String(text) => Cow::from(text),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        _ => String::new(),
+        _ => Cow::default(),
     };
     names.into_iter().map(text).find(|text| !text.is_empty()).unwrap_or_default()
 }

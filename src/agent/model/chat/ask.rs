@@ -55,12 +55,23 @@ impl Serialize for Tools<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(|tool| {
             let ToolSpec { name, description, parameters } = tool;
-            json!({
-                "type": "function",
-                "function": { "name": name, "description": description, "parameters": parameters },
-            })
+            Told { kind: "function", function: Described { name, description, parameters } }
         }))
     }
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Described<'a>,
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
 }
 
 #[derive(Serialize)]

@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-const READ_BYTES: usize = 64 * 1024;
-/// What is still read after the end: more than a pipe can hold, so that only a process which has
-/// got away and goes on printing is cut short.
-const LAST_READS: usize = 32;
+/// Each command that runs has a buffer of this.
+const READ_BYTES: usize = 8 * 1024;
+/// What is still read after the end: more than a pipe can hold (1 MiB), so that only a process which
+/// has got away and goes on printing is cut short.
+const LAST_READS: usize = 256;
 
 pub(super) struct Printed {
     pipe: PipeReader,

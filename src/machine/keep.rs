@@ -295,7 +295,8 @@ impl Machine {
         let record = self.runs.get_mut(run).expect("the caller just used it");
         let is_durable = self.keep.is_durable;
         let Taken { name, at, written, .. } = taken;
-        if is_durable || !is_delta(name) {
+        // How a run has ended a store in memory is told by `Write::Finish`.
+        if is_durable || taken.end.is_none() && !is_delta(name) {
             let line = sse::json_of(&self.scratch);
             record.spoke_in = self.keep.say(record.record.no, record.spoke_in, &taken, line);
             if !is_durable {

@@ -113,9 +113,9 @@ impl Runs {
         self.table.get(key).is_some_and(|run| *run.record.owner == *owner)
     }
 
-    /// True if a run asked for now could not begin at once.
-    pub fn must_wait(&self, owner: &str, session_id: &str, working_max: usize) -> bool {
-        self.working >= working_max || self.is_in_use(owner, session_id)
+    /// True if a run asked for now could not begin at once. Without a session it begins one.
+    pub fn must_wait(&self, owner: &str, session: Option<&str>, working_max: usize) -> bool {
+        self.working >= working_max || session.is_some_and(|id| self.is_in_use(owner, id))
     }
 
     /// True while a session has an unfinished run.
@@ -233,7 +233,7 @@ impl Machine {
         asked: Asked,
         idempotency: Option<Idempotency>,
     ) -> RunKey {
-        let Asked { request, lineage, webhook } = asked;
+        let Asked { request, has_session, lineage, webhook } = asked;
         let record = Arc::new(Record {
             no: self.keep.next_no(),
             id: request.run_id,
@@ -253,7 +253,7 @@ impl Machine {
         run.stored_max = run.stored_bytes + self.shares.said;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
-        let is_behind = self.runs.join_line(key, &record);
+        let is_behind = has_session && self.runs.join_line(key, &record);
         let begins = !is_behind && self.runs.queue.is_empty() && self.has_room();
         let status = if begins { Status::Running } else { Status::Queued };
         self.keep.create(Write::Create { record, request, status }, key);

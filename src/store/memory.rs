@@ -46,7 +46,6 @@ impl Default for Memory {
 struct Run {
     record: Arc<Record>,
     asked: Asked,
-    preview: Box<str>,
     origin: Origin,
     status: Status,
     updated: Wall,
@@ -244,7 +243,6 @@ impl Run {
     fn new(record: &Arc<Record>, request: &Arc<Request>) -> Run {
         Run {
             record: record.clone(),
-            preview: request.input.preview(),
             origin: Origin::Given((!request.history.is_empty()).then(|| request.clone())),
             asked: Asked::All(request.clone()),
             status: Status::Queued,

@@ -94,7 +94,7 @@ impl Memory {
             created: session.created,
             updated: session.updated,
             runs: session.runs.len() as u64,
-            preview: self.runs[first].preview.clone(),
+            preview: self.runs[first].asked.input().preview(),
         }
     }
 
@@ -224,7 +224,7 @@ impl Run {
             updated: self.updated,
             session_id: self.record.session_id.clone(),
             model: self.record.model.clone(),
-            preview: self.preview.clone(),
+            preview: self.asked.input().preview(),
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()).map(Box::from),
         }

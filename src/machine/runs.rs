@@ -250,7 +250,7 @@ impl Machine {
         let mut run = Run::new(record.clone(), Some(request.clone()), self.now);
         run.request_bytes = request_weight(&request);
         run.stored_bytes = if self.keep.is_durable { 0 } else { request.len() };
-        run.stored_max = run.stored_bytes + self.shares.said;
+        run.live_mut().stored_max = run.stored_bytes + self.shares.said;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
         let is_behind = has_session && self.runs.join_line(key, &record);
@@ -274,7 +274,7 @@ impl Machine {
         run.request_bytes = run.request.as_deref().map_or(0, request_weight);
         run.log = Log::resumed(next_seq);
         run.updated = updated.max(record.created);
-        run.said_at = run.updated;
+        run.live_mut().said_at = run.updated;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
         if has_begun {
@@ -364,11 +364,13 @@ impl Machine {
         let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
         let request = run.request.take().expect("a starting run knows what it is asked");
         let budget = request.budget.within(&self.config.budget);
-        (run.started, run.touched, run.wall) = (self.now.tick, self.now.tick, budget.wall);
+        run.touched = self.now.tick;
+        let live = run.live_mut();
+        (live.started, live.wall) = (self.now.tick, budget.wall);
         self.run_begins(key, &request);
         self.outputs.push_back(Output::Start { run: key, request, budget });
         let run = self.runs.get(key).expect("it was there a moment ago");
-        let steers = run.steers.iter().cloned();
+        let steers = run.live().steers.iter().cloned();
         self.outputs.extend(steers.map(|steer| Output::Steer { run: key, steer }));
         self.arm_run(key);
     }
@@ -414,8 +416,9 @@ impl Machine {
     pub(super) fn hear(&mut self, event: Event) {
         let Some(run) = self.runs.table.get_mut(event.run) else { return };
         if !run.has_ended {
-            assert_eq!(event.seq, run.heard, "a gap in what the agent has said");
-            run.heard += 1;
+            let live = run.live_mut();
+            assert_eq!(event.seq, live.heard, "a gap in what the agent has said");
+            live.heard += 1;
             match event.kind {
                 Kind::ApprovalRequest(_) => self.asked_for_leave(event),
                 _ => self.event(event),
@@ -447,8 +450,9 @@ impl Machine {
     fn conclude(&mut self, key: RunKey, kind: Kind) {
         let Some(run) = self.runs.get(key) else { return };
         if !run.has_ended {
-            let at = run.said_at.max(self.now.wall);
-            self.event(Event { run: key, seq: run.heard, at, kind });
+            let live = run.live();
+            let (seq, at) = (live.heard, live.said_at.max(self.now.wall));
+            self.event(Event { run: key, seq, at, kind });
         }
     }
 
@@ -466,7 +470,7 @@ impl Machine {
         let was = std::mem::replace(&mut run.status, status);
         run.outcome = Some(outcome);
         run.request = None;
-        run.ending_bytes = 0;
+        run.live = None;
         // A store in memory keeps a history that a client gave, for runs that go on from it.
         if self.keep.is_durable || run.record.lineage != Lineage::Given {
             run.request_bytes = 0;

@@ -51,16 +51,21 @@ struct Run {
     updated: Wall,
     next_seq: u64,
     outcome: Option<Arc<Outcome>>,
-    /// What was said between its input and its output.
-    steps: Vec<Message>,
-    /// Bytes of `steps`, at most.
-    steps_bytes: usize,
-    /// Older steps that were dropped, being too many.
-    omitted: usize,
+    /// What was said between its input and its output, if anything was.
+    steps: Option<Box<Steps>>,
 }
 
 // A hundred thousand runs must fit.
-const _: () = assert!(size_of::<Run>() <= 160);
+const _: () = assert!(size_of::<Run>() <= 96);
+
+#[derive(Debug, Default)]
+struct Steps {
+    messages: Vec<Message>,
+    /// Bytes of `messages`, at most.
+    bytes: usize,
+    /// Older ones that were dropped, being too many.
+    omitted: usize,
+}
 
 /// What a run was asked.
 #[derive(Debug)]
@@ -249,9 +254,7 @@ impl Run {
             updated: record.created,
             next_seq: 0,
             outcome: None,
-            steps: Vec::new(),
-            steps_bytes: 0,
-            omitted: 0,
+            steps: None,
         }
     }
 
@@ -269,22 +272,32 @@ impl Run {
             self.updated = self.updated.max(row.at);
             self.next_seq = row.last_seq + 1;
             if transcript::TELLING.contains(&row.event) {
-                row.lines.lines().for_each(|line| transcript::take_in(&mut self.steps, line));
-                self.steps_bytes += row.lines.len();
+                self.steps.get_or_insert_default().take_in(row, said_max);
             }
         }
-        if self.steps_bytes > said_max {
-            self.drop_older_steps();
+    }
+
+    fn steps(&self) -> &[Message] {
+        self.steps.as_ref().map_or(&[], |steps| &steps.messages)
+    }
+}
+
+impl Steps {
+    fn take_in(&mut self, row: &Row, said_max: usize) {
+        row.lines.lines().for_each(|line| transcript::take_in(&mut self.messages, line));
+        self.bytes += row.lines.len();
+        if self.bytes > said_max {
+            self.drop_older();
         }
     }
 
     /// Drops the older half, calls together with their results.
-    fn drop_older_steps(&mut self) {
-        let half = self.steps.len() / 2;
+    fn drop_older(&mut self) {
+        let half = self.messages.len() / 2;
         let is_result = |message: &&Message| message.call_id.is_some();
-        let results = self.steps[half..].iter().take_while(is_result).count();
-        self.omitted += self.steps.drain(..half + results).count();
-        self.steps_bytes = self.steps.iter().map(Message::len).sum();
+        let results = self.messages[half..].iter().take_while(is_result).count();
+        self.omitted += self.messages.drain(..half + results).count();
+        self.bytes = self.messages.iter().map(Message::len).sum();
     }
 }
 

@@ -161,7 +161,7 @@ enum Part<'a> {
 impl<'a> Part<'a> {
     fn len(&self) -> usize {
         match self {
-            Part::Run(run) => 1 + run.steps.len() + usize::from(!run.output().is_empty()),
+            Part::Run(run) => 1 + run.steps().len() + usize::from(!run.output().is_empty()),
             Part::Given(messages, _) => messages.len(),
         }
     }
@@ -172,7 +172,7 @@ impl<'a> Part<'a> {
         match self {
             Part::Run(run) => {
                 let roles = "user".len() + "assistant".len();
-                roles + run.asked.input().len() + sum(&run.steps) + run.output().len()
+                roles + run.asked.input().len() + sum(run.steps()) + run.output().len()
             }
             Part::Given(messages, _) => sum(messages),
         }
@@ -181,7 +181,7 @@ impl<'a> Part<'a> {
     /// Messages that are not kept.
     fn omitted(&self) -> usize {
         match self {
-            Part::Run(run) => run.omitted,
+            Part::Run(run) => run.steps.as_ref().map_or(0, |steps| steps.omitted),
             Part::Given(..) => 0,
         }
     }
@@ -206,7 +206,7 @@ impl Run {
     fn said(&self, index: usize) -> Said {
         let message = match index.checked_sub(1) {
             None => transcript::question(self.asked.input()),
-            Some(step) => match self.steps.get(step) {
+            Some(step) => match self.steps().get(step) {
                 Some(message) => message.clone(),
                 None => transcript::assistant(self.output()),
             },

@@ -8,6 +8,9 @@
 use crate::wire::{body, sse};
 use std::collections::VecDeque;
 
+/// What a first frame has around it, and behind it if it is also the last.
+const FRAMING_BYTES: usize = 48;
+
 #[derive(Debug, Default)]
 pub struct Log {
     /// Full segments, if there are any: most logs have none.
@@ -93,6 +96,9 @@ impl Log {
             let older = self.older.get_or_insert_default();
             older.room += last.bytes.capacity();
             older.segments.push_back(last);
+        }
+        if self.last.bytes.is_empty() {
+            self.last.bytes.reserve_exact(frame.len() + FRAMING_BYTES);
         }
         body::chunk(&mut self.last.bytes, frame);
         self.next_seq += 1;

@@ -10,6 +10,7 @@ use super::run::Run;
 use super::submit::Asked;
 use super::waiting::{Done, Found, Halt};
 use super::{Asker, Counts, Drain, Machine, Output};
+use crate::by_id::ById;
 use crate::event::{Cancelled, Cause, Event, Failed, Interrupted, Kind, Runtime, Usage};
 use crate::id::{ConnId, RunId, RunKey};
 use crate::limits::DRAIN_LAST_WORD_MS;
@@ -26,8 +27,7 @@ const RUNS_MAX: usize = u32::MAX as usize;
 
 pub struct Runs {
     pub(super) table: Scale<RunKey, Run>,
-    // Ordered, so that the same inputs give the same outputs on every machine.
-    pub(super) by_id: BTreeMap<RunId, RunKey>,
+    by_id: ById<RunKey>,
     pub(super) owners: Owners,
     /// Runs that wait for a thread, the next one first.
     pub(super) queue: VecDeque<RunKey>,
@@ -54,7 +54,7 @@ impl Runs {
     pub fn new() -> Runs {
         Runs {
             table: Scale::new(RUNS_MAX),
-            by_id: BTreeMap::new(),
+            by_id: ById::default(),
             owners: Owners::default(),
             queue: VecDeque::new(),
             starting: BTreeMap::new(),
@@ -64,6 +64,11 @@ impl Runs {
             finished_bytes: 0,
             subscribers: 0,
         }
+    }
+
+    /// The run in memory that has this id.
+    pub fn by_id(&self, id: RunId) -> Option<RunKey> {
+        self.by_id.find(id, |key| self.table.get(key).is_some_and(|run| run.id() == id))
     }
 
     pub fn get(&self, key: RunKey) -> Option<&Run> {
@@ -76,11 +81,11 @@ impl Runs {
 
     pub fn insert(&mut self, run: Run) -> RunKey {
         let id = run.id();
+        assert!(self.by_id(id).is_none(), "the source of ids repeats itself");
         // A finished run comes back for somebody who names it; its key may be another's by now.
         let record = (!run.has_ended).then(|| run.record.clone());
         let key = self.table.insert(run).expect("memory ends long before run keys do");
-        let taken = self.by_id.insert(id, key);
-        assert!(taken.is_none(), "the source of ids repeats itself");
+        self.by_id.insert(id, key);
         if let Some(record) = record {
             self.owners.note(&record, key);
         }
@@ -90,7 +95,7 @@ impl Runs {
     /// Takes a run out of memory.
     pub fn remove(&mut self, key: RunKey) -> Option<Run> {
         let run = self.table.remove(key)?;
-        self.by_id.remove(&run.id());
+        self.by_id.remove(run.id(), |other| other == key);
         self.owners.forget(&run.record, key);
         Some(run)
     }
@@ -126,9 +131,9 @@ impl Runs {
 
     /// The unfinished run that is this session by itself.
     fn own_session(&self, owner: &str, session_id: &str) -> Option<RunKey> {
-        let key = self.by_id.get(&RunId::parse(session_id)?)?;
-        let run = self.table.get(*key).filter(|run| *run.record.owner == *owner)?;
-        (run.record.is_own_session() && !run.status.is_finished()).then_some(*key)
+        let key = self.by_id(RunId::parse(session_id)?)?;
+        let run = self.table.get(key).filter(|run| *run.record.owner == *owner)?;
+        (run.record.is_own_session() && !run.status.is_finished()).then_some(key)
     }
 
     /// Has a run stand in line if its session has, or may have, others. Returns true if there is
@@ -200,7 +205,7 @@ impl Runs {
         assert_eq!(self.finished_bytes, finished.map(|(_, run)| run.bytes()).sum::<usize>());
         for (key, run) in self.table.iter() {
             run.check();
-            assert_eq!(self.by_id.get(&run.id()), Some(&key));
+            assert_eq!(self.by_id(run.id()), Some(key));
         }
         self.check_order();
     }
@@ -243,7 +248,7 @@ impl Machine {
             instructions: request.instructions.as_deref().map(Box::from),
             lineage,
             created: self.now.wall,
-            idempotency,
+            idempotency: idempotency.map(Box::new),
             webhook,
         });
         let request = Arc::new(request);

@@ -6,6 +6,7 @@ mod read;
 mod sessions;
 
 use super::{Hands, Store, transcript};
+use crate::by_id::ById;
 use crate::config::Retain;
 use crate::id::{RunId, RunNo};
 use crate::limits::SAID_BYTES_MAX;
@@ -25,7 +26,7 @@ pub struct Memory {
     said_max: usize,
     /// Each apart from the map, whose nodes are half empty where keys only rise.
     runs: BTreeMap<RunNo, Box<Run>>,
-    by_id: BTreeMap<RunId, RunNo>,
+    by_id: ById<RunNo>,
     /// Owner and Idempotency-Key of the runs that have one.
     by_key: BTreeSet<(Arc<str>, Arc<str>, RunNo)>,
     /// Which run goes on from this one: each run whose origin is `After`, behind its parent.
@@ -123,7 +124,7 @@ impl Memory {
         Memory {
             said_max,
             runs: BTreeMap::new(),
-            by_id: BTreeMap::new(),
+            by_id: ById::default(),
             by_key: BTreeSet::new(),
             children: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -159,8 +160,8 @@ impl Memory {
 
     fn create(&mut self, record: &Arc<Record>, request: &Arc<Request>, status: Status) {
         let no = record.no;
-        let known = self.by_id.insert(record.id, no);
-        assert!(known.is_none(), "{} was created twice", record.id);
+        assert!(self.no_of(record.id).is_none(), "{} was created twice", record.id);
+        self.by_id.insert(record.id, no);
         if let Some(idempotency) = &record.idempotency {
             self.by_key.insert((record.owner.clone(), (*idempotency.key).into(), no));
         }
@@ -198,7 +199,7 @@ impl Memory {
 
     fn delete(&mut self, no: RunNo) {
         let Some(run) = self.runs.remove(&no) else { return };
-        self.by_id.remove(&run.record.id);
+        self.by_id.remove(run.record.id, |other| other == no);
         if let Some(idempotency) = &run.record.idempotency {
             self.by_key.remove(&(run.record.owner.clone(), (*idempotency.key).into(), no));
         }
@@ -237,6 +238,10 @@ impl Memory {
             self.run_mut(no).origin = Origin::After(parent);
             self.children.insert((parent, no));
         }
+    }
+
+    fn no_of(&self, id: RunId) -> Option<RunNo> {
+        self.by_id.find(id, |no| self.runs[&no].record.id == id)
     }
 
     fn run_mut(&mut self, no: RunNo) -> &mut Run {

@@ -40,7 +40,7 @@ impl Memory {
     }
 
     pub(super) fn run_of(&self, owner: &str, id: RunId) -> Option<&Run> {
-        let run = &self.runs[self.by_id.get(&id)?];
+        let run = &self.runs[&self.no_of(id)?];
         (*run.record.owner == *owner).then_some(run)
     }
 

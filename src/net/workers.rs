@@ -199,3 +199,69 @@ impl Crew {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{Cancel, Context, Ending, Inbox};
+    use crate::budget::Budget;
+    use crate::id::{Key, RunId, RunKey};
+    use crate::request::Request;
+    use std::sync::Barrier;
+    use std::time::Instant;
+
+    fn job() -> Job {
+        Job {
+            key: RunKey(Key { slot: 0, generation: 0 }),
+            request: Arc::new(Request::text(RunId(1), "anything")),
+            budget: Budget::default(),
+            cancel: Cancel::new(),
+            inbox: Inbox::new(),
+        }
+    }
+
+    /// Says nothing, and ends once four are at work.
+    struct Meeting(Barrier);
+
+    impl Agent for Meeting {
+        fn run(&self, _: &mut Context<'_>) -> Result<(), Ending> {
+            self.0.wait();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn jobs_behind_one_that_blocks_without_a_word_get_threads_too() {
+        let poll = mio::Poll::new().expect("the system polls");
+        let doorbell = Doorbell::new(poll.registry(), mio::Token(0)).expect("and wakes");
+        let (events_out, events) = crossbeam_channel::bounded(4);
+        let (agent, secrets) = (Arc::new(Meeting(Barrier::new(4))), Secrets::default());
+        let workers = Workers::new(agent, secrets, 1024, events_out, Arc::new(doorbell));
+        let begun = Instant::now();
+        // The first four make threads, the others wait for these.
+        for _ in 0..2 {
+            (0..4).for_each(|_| workers.start(job()).expect("the system has threads"));
+            let mut ended = 0;
+            while ended < 4 {
+                workers.call(Tick(begun.elapsed().as_millis() as u64));
+                ended += usize::from(events.recv_timeout(Duration::from_millis(1)).is_ok());
+                assert!(begun.elapsed() < Duration::from_secs(30), "some were never begun");
+            }
+        }
+    }
+
+    #[test]
+    fn jobs_get_threads_at_once_when_none_has_been_taken_for_a_while() {
+        let mut board = Board { jobs: [job(), job(), job()].into(), ..Board::default() };
+        assert_eq!(board.look(Tick(10)), Some(Tick(12)));
+        assert!(board.take().is_some());
+        assert_eq!(board.look(Tick(12)), Some(Tick(14)), "one was taken meanwhile");
+        assert_eq!(board.look(Tick(13)), Some(Tick(14)));
+        assert!(!board.is_rush);
+        assert_eq!(board.look(Tick(14)), None);
+        assert!(board.is_rush && board.take().is_some());
+        assert!(board.is_rush, "one still waits");
+        assert!(board.take().is_some() && !board.is_rush);
+        assert_eq!(board.look(Tick(15)), None);
+    }
+}

@@ -104,7 +104,9 @@ impl<T: Copy> ById<T> {
 
 /// Ids that count up, as tests have them, must not lie side by side.
 fn hash(id: RunId) -> NonZeroU32 {
-    let mixed = ((id.0 >> 64) as u64 ^ id.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (high, low) = ((id.0 >> 64) as u64, id.0 as u64);
+    let mixed = (low.wrapping_mul(ODD) ^ high).wrapping_mul(ODD);
     NonZeroU32::new((mixed >> 32) as u32).unwrap_or(NonZeroU32::MIN)
 }
 

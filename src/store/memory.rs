@@ -161,12 +161,13 @@ impl Memory {
     fn create(&mut self, record: &Arc<Record>, request: &Arc<Request>, status: Status) {
         let no = record.no;
         assert!(self.no_of(record.id).is_none(), "{} was created twice", record.id);
-        self.by_id.insert(record.id, no);
         if let Some(idempotency) = &record.idempotency {
             self.by_key.insert((record.owner.clone(), (*idempotency.key).into(), no));
         }
         self.join_session(record);
         self.runs.insert(no, Box::new(Run::new(record, request)));
+        // Not before: whoever looks for an id looks at the runs it may lead to.
+        self.by_id.insert(record.id, no);
         match record.lineage {
             Lineage::After(parent) => self.go_on_from(parent, no),
             Lineage::Session if status != Status::Queued => self.go_on_with_session(no),

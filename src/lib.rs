@@ -19,6 +19,7 @@
 pub mod agent;
 pub mod approval;
 pub mod budget;
+mod by_id;
 pub mod config;
 pub mod event;
 pub mod id;

@@ -2,7 +2,11 @@
 
 /// The first `chars_max` characters of `text` on one line, with `…` where something was left out.
 pub fn preview(text: &str, chars_max: usize) -> String {
-    let mut one_line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let text = text.trim();
+    if text.len() <= chars_max && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    let mut one_line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut shown: String = one_line.by_ref().take(chars_max).collect();
     if one_line.next().is_some() {
         shown.pop();

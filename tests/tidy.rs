@@ -10,15 +10,15 @@ const LAYERS: &[&[&str]] = &[
     &["machine", "agent", "store"],
     &["wire"],
     &["record"],
-    &["event", "request", "slab", "config", "shares"],
+    &["event", "request", "slab", "by_id", "config", "shares"],
     &[
         "limits", "time", "id", "secrets", "text", "budget", "approval", "tally", "page",
         "openapi", "packed",
     ],
 ];
 const PURE: &[&str] = &[
-    "wire", "machine", "record", "event", "request", "slab", "config", "shares", "limits", "time",
-    "id", "secrets", "text", "budget", "approval", "tally", "page", "openapi", "packed",
+    "wire", "machine", "record", "event", "request", "slab", "by_id", "config", "shares", "limits",
+    "time", "id", "secrets", "text", "budget", "approval", "tally", "page", "openapi", "packed",
 ];
 /// What the pure layers may not know: the world outside, chance, and orders that differ by run.
 const OUTSIDE: &[&str] = &[

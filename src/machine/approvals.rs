@@ -50,10 +50,11 @@ impl Machine {
             }
             let timeout = self.config.approval_timeout;
             let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
-            assert!(run.approval.is_none(), "an agent that waits has asked for more");
-            run.approval = Some(Box::new(Pending {
+            assert!(run.approval().is_none(), "an agent that waits has asked for more");
+            let seq = run.log.next_seq();
+            run.live_mut().approval = Some(Box::new(Pending {
                 request: ApprovalRequest::clone(request),
-                seq: run.log.next_seq(),
+                seq,
                 asked: self.now.wall,
                 due: self.now.tick.after_duration(timeout),
                 expires: Wall(self.now.wall.0.saturating_add(micros)),
@@ -61,7 +62,8 @@ impl Machine {
         }
         self.event(event);
         self.arm_run(key);
-        if self.runs.get(key).is_some_and(|run| run.steers.iter().any(|steer| steer.interrupt)) {
+        let live = self.runs.get(key).and_then(|run| run.live.as_ref());
+        if live.is_some_and(|live| live.steers.iter().any(|steer| steer.interrupt)) {
             self.interrupt(key);
         }
     }
@@ -69,7 +71,7 @@ impl Machine {
     /// Whoever interrupts wants to be heard before anything else is done, so what a run asks for
     /// is denied.
     pub(super) fn interrupt(&mut self, key: RunKey) {
-        if self.runs.get(key).is_some_and(|run| run.approval.is_some()) {
+        if self.runs.get(key).is_some_and(|run| run.approval().is_some()) {
             self.settle_approval(key, Choice::Deny, false);
         }
     }
@@ -115,7 +117,7 @@ impl Machine {
     /// Lets all runs go on that wait for what is allowed by now.
     fn release_covered(&mut self) {
         let covered = |run: &Run| {
-            let request = &run.approval.as_ref()?.request;
+            let request = &run.approval()?.request;
             let may_last = request.allow_permanent;
             may_last.then(|| self.grants.cover(&run.record, &request.tool, &request.arguments))?
         };
@@ -137,14 +139,14 @@ impl Machine {
     fn settle_approval(&mut self, key: RunKey, choice: Choice, expired: bool) {
         let run = self.runs.table.get_mut(key).expect("the caller just found it");
         let pending = run.end_approval().expect("the caller has seen that it waits");
-        let at = run.said_at.max(self.now.wall);
+        let at = run.live().said_at.max(self.now.wall);
         let kind = Kind::ApprovalResponded(Box::new(ApprovalResponded {
             choice: choice.name(),
             request_id: pending.request.request_id,
             resolved: 1,
             expired,
         }));
-        let seq = run.heard;
+        let seq = run.live().heard;
         self.event(Event { run: key, seq, at, kind });
         self.outputs.push_back(Output::Decide { run: key, choice });
     }
@@ -152,7 +154,7 @@ impl Machine {
     /// Takes note of a leave that is to hold longer than for this one call.
     fn remember(&mut self, key: RunKey, choice: Choice) {
         let run = self.runs.get(key).expect("the caller just found it");
-        let Some(Pending { request, .. }) = run.approval.as_deref() else { return };
+        let Some(Pending { request, .. }) = run.approval() else { return };
         let session_id = match choice {
             Choice::Session => Some(run.record.session_id.clone()),
             Choice::Always => None,

@@ -9,15 +9,24 @@ use crate::id::RunKey;
 use crate::limits::{IDEMPOTENCY_TTL_MS, PRUNE_EVERY_MS, PRUNE_PAUSE_MS};
 use crate::record::{Fault, Pruned, Status, Write};
 use crate::time::Tick;
+use std::time::Duration;
 
 /// Keys of forgotten runs that are not worth a clean-up.
 const FINISHED_STALE_MIN: usize = 64;
+/// How often a working run is looked at, at most.
+const REMIND_MIN: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// Makes sure that the wheel reminds us of this run by its deadline.
     pub(super) fn arm_run(&mut self, key: RunKey) {
         let Some(run) = self.runs.table.get(key) else { return };
-        let Some(deadline) = self.run_deadline(run) else { return };
+        let Some(mut deadline) = self.run_deadline(run) else { return };
+        if !run.status.is_finished() {
+            // Once it is, somebody must look whether it is to be forgotten: one reminder, early
+            // enough for both, is half the memory of two.
+            let ttl = self.config.orphan_ttl.max(REMIND_MIN);
+            deadline = deadline.min(self.now.tick.after_duration(ttl));
+        }
         let run = self.runs.table.get_mut(key).expect("it was there a moment ago");
         if deadline < run.armed {
             run.armed = deadline;
@@ -35,9 +44,9 @@ impl Machine {
         if !works || run.request.is_some() {
             return None;
         }
-        let timeout = run.wall.map(|limit| run.started.after_duration(limit));
+        let timeout = run.live().late_at();
         let orphan = orphan.filter(|_| self.config.on_orphan == OnOrphan::Cancel);
-        let approval = run.approval.as_ref().map(|pending| pending.due);
+        let approval = run.approval().map(|pending| pending.due);
         timeout.into_iter().chain(orphan).chain(approval).min()
     }
 
@@ -63,8 +72,8 @@ impl Machine {
             Some(due) if due > now => self.arm_run(key),
             Some(_) if run.status.is_finished() => self.forget(key),
             Some(_) => {
-                let late = run.wall.is_some_and(|limit| run.started.after_duration(limit) <= now);
-                let undecided = run.approval.as_ref().is_some_and(|pending| pending.due <= now);
+                let late = run.live().is_late(now);
+                let undecided = run.approval().is_some_and(|pending| pending.due <= now);
                 match (late, undecided) {
                     (true, _) => self.cancel(key, Cause::Budget(Limit::Wall)),
                     (false, true) => self.deny_late(key),

@@ -354,7 +354,7 @@ impl Machine {
         let page = if change.is_deleted {
             json!({ "run_id": change.run.to_string(), "status": "deleted" })
         } else {
-            let run = self.runs.get(*self.runs.by_id.get(&change.run)?)?;
+            let run = self.runs.get(self.runs.by_id(change.run)?)?;
             let outcome = run.outcome.as_deref();
             let mut page = self.run_json(&Listed {
                 id: change.run,

@@ -331,7 +331,13 @@ impl Machine {
     }
 
     /// A page that is no JSON.
-    pub(super) fn reply_text(&mut self, id: ConnId, manner: &Manner, kind: &str, body: &[u8]) {
+    pub(super) fn reply_text(
+        &mut self,
+        id: ConnId,
+        manner: &Manner,
+        kind: &'static str,
+        body: &[u8],
+    ) {
         let close = manner.close || self.is_draining();
         let conn = self.conns.get_mut(id).expect("the caller just used it");
         let meta = reply::Meta { close, ..manner.meta(&self.date) };

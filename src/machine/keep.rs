@@ -295,11 +295,15 @@ impl Machine {
         let record = self.runs.get_mut(run).expect("the caller just used it");
         let is_durable = self.keep.is_durable;
         let Taken { name, at, written, .. } = taken;
-        if is_durable || !is_delta(name) {
+        // How a run has ended a store in memory is told by `Write::Finish`.
+        if is_durable || taken.end.is_none() && !is_delta(name) {
             let line = sse::json_of(&self.scratch);
-            record.spoke_in = self.keep.say(record.record.no, record.spoke_in, &taken, line);
+            let no = record.record.no;
+            let live = record.live_mut();
+            live.spoke_in = self.keep.say(no, live.spoke_in, &taken, line);
+            let stored_max = live.stored_max;
             if !is_durable {
-                record.stored_bytes = record.stored_max.min(record.stored_bytes + line.len());
+                record.stored_bytes = stored_max.min(record.stored_bytes + line.len());
             }
         }
         self.hook_said(run, &taken);
@@ -307,7 +311,7 @@ impl Machine {
         match taken.end {
             Some((status, outcome)) => {
                 let (no, outcome) = (record.record.no, Arc::new(outcome));
-                record.ending_bytes = outcome.len();
+                record.live_mut().ending_bytes = outcome.len();
                 let next_seq = written.seq;
                 let kept = outcome.clone();
                 self.keep.write(
@@ -316,7 +320,7 @@ impl Machine {
                 );
             }
             None if is_durable => {
-                let spoken = record.spoke_in;
+                let spoken = record.live().spoke_in;
                 self.keep.mark(spoken, Mark { run, written, name, at });
             }
             None => self.show(run, written, name, at),

@@ -68,7 +68,7 @@ impl Machine {
     /// What is in memory is younger than what a store has said a moment ago.
     fn up_to_date(&self, listed: &Listed) -> Listed {
         let mut listed = listed.clone();
-        let run = self.runs.by_id.get(&listed.id).and_then(|key| self.runs.get(*key));
+        let run = self.runs.by_id(listed.id).and_then(|key| self.runs.get(key));
         if let Some(run) = run {
             (listed.status, listed.updated) = (run.status, run.updated);
         }

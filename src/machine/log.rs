@@ -8,21 +8,48 @@
 use crate::wire::{body, sse};
 use std::collections::VecDeque;
 
+/// What a first frame has around it, and behind it if it is also the last.
+const FRAMING_BYTES: usize = 48;
+
 #[derive(Debug, Default)]
 pub struct Log {
-    /// Full segments, oldest first.
-    older: VecDeque<Segment>,
+    /// Full segments, if there are any: most logs have none.
+    older: Option<Box<Older>>,
     /// The segment being written. Empty only while the log is.
     last: Segment,
-    /// Room in the older segments.
-    older_room: usize,
     next_seq: u64,
     /// The place behind the last byte that readers may see.
     shown: u64,
     /// The event of the first frame they may not see yet.
     shown_seq: u64,
     /// The place behind the last frame, once the closing comment and the last chunk follow it.
-    sealed_at: Option<u64>,
+    sealed_at: Sealed,
+}
+
+/// Oldest first.
+#[derive(Debug, Default)]
+struct Older {
+    segments: VecDeque<Segment>,
+    /// Room in all of them.
+    room: usize,
+}
+
+/// A place in a log, in half the room of an `Option`. No log is so long that it ends there.
+#[derive(Clone, Copy, Debug)]
+struct Sealed(u64);
+
+impl Sealed {
+    const NOT_YET: Sealed = Sealed(u64::MAX);
+
+    fn is(self) -> bool {
+        self.0 != Sealed::NOT_YET.0
+    }
+}
+
+impl Default for Sealed {
+    fn default() -> Sealed {
+        Sealed::NOT_YET
+    }
 }
 
 #[derive(Debug, Default)]
@@ -59,15 +86,19 @@ impl Log {
     /// Appends the frame of event `next_seq`, to a new segment where it would make the last one
     /// bigger than `segment_max` bytes.
     pub fn push(&mut self, frame: &[u8], segment_max: usize) {
-        assert!(self.sealed_at.is_none(), "a frame after the last one");
+        assert!(!self.sealed_at.is(), "a frame after the last one");
         let full = self.last.bytes.len() + frame.len() > segment_max;
         if full && !self.last.bytes.is_empty() {
             let start = self.last.end();
             let next = Segment { start, first_seq: self.next_seq, bytes: Vec::new() };
             let mut last = std::mem::replace(&mut self.last, next);
             last.bytes.shrink_to_fit();
-            self.older_room += last.bytes.capacity();
-            self.older.push_back(last);
+            let older = self.older.get_or_insert_default();
+            older.room += last.bytes.capacity();
+            older.segments.push_back(last);
+        }
+        if self.last.bytes.is_empty() {
+            self.last.bytes.reserve_exact(frame.len() + FRAMING_BYTES);
         }
         body::chunk(&mut self.last.bytes, frame);
         self.next_seq += 1;
@@ -75,8 +106,8 @@ impl Log {
 
     /// Appends `comment` and the end of the body: no frame follows.
     pub fn seal(&mut self, comment: &[u8]) {
-        assert!(self.sealed_at.is_none() && self.next_seq > 0, "sealed before its last frame");
-        self.sealed_at = Some(self.last.end());
+        assert!(!self.sealed_at.is() && self.next_seq > 0, "sealed before its last frame");
+        self.sealed_at = Sealed(self.last.end());
         body::chunk(&mut self.last.bytes, comment);
         self.last.bytes.extend_from_slice(body::LAST_CHUNK);
         self.last.bytes.shrink_to_fit();
@@ -111,9 +142,13 @@ impl Log {
     /// `seq` must lie within `oldest_seq..=shown_seq`.
     pub fn place_of(&self, seq: u64) -> u64 {
         assert!((self.oldest_seq()..=self.shown_seq).contains(&seq));
-        let index = self.older.partition_point(|segment| segment.first_seq <= seq);
-        let in_last = self.last.first_seq <= seq;
-        let segment = if in_last { &self.last } else { &self.older[index - 1] };
+        let segment = match self.older.as_deref() {
+            Some(Older { segments, .. }) if self.last.first_seq > seq => {
+                let index = segments.partition_point(|segment| segment.first_seq <= seq);
+                &segments[index - 1]
+            }
+            _ => &self.last,
+        };
         let mut at = 0;
         for _ in segment.first_seq..seq {
             at += Chunk::first_of(&segment.bytes[at..]).end;
@@ -139,7 +174,7 @@ impl Log {
     /// `at` must be the place of a frame.
     pub fn piece_end(&self, at: u64) -> u64 {
         let end = at + self.slice(at).len() as u64;
-        end.min(self.sealed_at.unwrap_or(u64::MAX))
+        end.min(self.sealed_at.0)
     }
 
     /// What is left of the frame that `at` lies within, and the event of the frame after it.
@@ -158,7 +193,7 @@ impl Log {
 
     /// The oldest place still in memory.
     pub fn start(&self) -> u64 {
-        self.older.front().unwrap_or(&self.last).start
+        self.oldest().start
     }
 
     /// The place behind the last byte that may be seen.
@@ -167,7 +202,15 @@ impl Log {
     }
 
     pub fn oldest_seq(&self) -> u64 {
-        self.older.front().unwrap_or(&self.last).first_seq
+        self.oldest().first_seq
+    }
+
+    fn oldest(&self) -> &Segment {
+        self.older().next().unwrap_or(&self.last)
+    }
+
+    fn older(&self) -> impl Iterator<Item = &Segment> {
+        self.older.iter().flat_map(|older| &older.segments)
     }
 
     /// The sequence number the next event must have.
@@ -182,7 +225,7 @@ impl Log {
 
     /// True once readers may see that nothing follows.
     pub fn is_over(&self) -> bool {
-        self.sealed_at.is_some() && self.shown == self.last.end()
+        self.sealed_at.is() && self.shown == self.last.end()
     }
 
     /// Bytes of history in memory.
@@ -192,7 +235,7 @@ impl Log {
 
     /// Bytes of memory it holds.
     pub fn room(&self) -> usize {
-        self.older_room + self.last.bytes.capacity()
+        self.older.as_ref().map_or(0, |older| older.room) + self.last.bytes.capacity()
     }
 
     /// Where the log would begin if it kept about `bytes_max`. What has not been shown stays, and so
@@ -201,21 +244,22 @@ impl Log {
         let (end, shown) = (self.last.end(), self.shown);
         let goes =
             |segment: &&Segment| end - segment.start > bytes_max as u64 && segment.end() <= shown;
-        let gone = self.older.iter().take_while(goes).last();
+        let gone = self.older().take_while(goes).last();
         gone.map_or(self.start(), Segment::end)
     }
 
     /// Drops all segments before this place, the start of one.
     pub fn forget_before(&mut self, start: u64) {
-        while self.older.front().is_some_and(|segment| segment.start < start) {
-            let gone = self.older.pop_front().expect("it was there a moment ago");
-            self.older_room -= gone.bytes.capacity();
+        let Some(older) = &mut self.older else { return };
+        while older.segments.front().is_some_and(|segment| segment.start < start) {
+            let gone = older.segments.pop_front().expect("it was there a moment ago");
+            older.room -= gone.bytes.capacity();
         }
     }
 
     fn segment(&self, at: u64) -> &Segment {
-        let index = self.older.partition_point(|segment| segment.end() <= at);
-        self.older.get(index).unwrap_or(&self.last)
+        let Some(Older { segments, .. }) = self.older.as_deref() else { return &self.last };
+        segments.get(segments.partition_point(|segment| segment.end() <= at)).unwrap_or(&self.last)
     }
 }
 

@@ -138,7 +138,7 @@ impl Machine {
             Kind::Cancelled(ending) => (None, ending.usage),
             _ => (None, Usage::default()),
         };
-        let took = Duration::from_millis(self.now.tick.0 - run.started.0);
+        let took = Duration::from_millis(self.now.tick.0 - run.live().started.0);
         self.metrics.run_ended(status, reason, took);
         self.metrics.spend(usage);
         let (id, owner) = (run.id(), run.record.owner.clone());

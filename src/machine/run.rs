@@ -19,11 +19,10 @@ pub struct Run {
     pub request: Option<Arc<Request>>,
     pub status: Status,
     pub updated: Wall,
-    /// When the last event happened, shown or not: none that follows may be before it.
-    pub said_at: Wall,
     pub log: Log,
-    /// How many events its agent has said.
-    pub heard: u64,
+    /// What matters only until the run is finished, and is there exactly until then: there are
+    /// many more finished runs than others.
+    pub live: Option<Box<Live>>,
     /// The last event shown.
     pub last_event: Option<&'static str>,
     /// What came of it, exactly when the run is finished.
@@ -31,10 +30,6 @@ pub struct Run {
     /// The terminal event has come, and may not have been shown yet: what is said to the run now
     /// is too late.
     pub has_ended: bool,
-    /// What clients have said that the agent has not taken in yet, the oldest first.
-    pub steers: VecDeque<Arc<Steer>>,
-    /// What its agent waits for. Its status says so as soon as the request may be shown.
-    pub approval: Option<Box<Pending>>,
     pub subscribers: Vec<ConnId>,
     /// The status those who watch were last told of. None until the store has the run.
     pub announced: Option<Status>,
@@ -42,24 +37,71 @@ pub struct Run {
     pub preview: Box<str>,
     /// When somebody last read the run, asked about it, or made it.
     pub touched: Tick,
-    /// When the run began to work.
-    pub started: Tick,
-    /// How long it may work. Known from when it begins.
-    pub wall: Option<Duration>,
     /// When the wheel will next remind us of this run.
     pub armed: Tick,
     /// Listed to have its news sent at the end of this turn.
     pub listed: bool,
     /// Bytes that a store in memory holds of it.
     pub stored_bytes: usize,
-    /// What `stored_bytes` may come to.
-    pub stored_max: usize,
     /// What its request weighs, whoever holds it.
     pub request_bytes: usize,
+}
+
+// A hundred thousand finished ones must fit.
+const _: () = assert!(size_of::<Run>() <= 216);
+
+/// An unfinished run beyond what is known of all.
+#[derive(Debug)]
+pub struct Live {
+    /// When the last event happened, shown or not: none that follows may be before it.
+    pub said_at: Wall,
+    /// How many events its agent has said.
+    pub heard: u64,
+    /// What clients have said that the agent has not taken in yet, the oldest first.
+    pub steers: VecDeque<Arc<Steer>>,
+    /// What its agent waits for. Its status says so as soon as the request may be shown.
+    pub approval: Option<Box<Pending>>,
+    /// When the run began to work.
+    pub started: Tick,
+    /// How long it may work. Known from when it begins.
+    pub wall: Option<Duration>,
+    /// What `stored_bytes` may come to.
+    pub stored_max: usize,
     /// Bytes of an outcome that is on its way to the store.
     pub ending_bytes: usize,
     /// The batch in which it last said something, and where in that batch.
     pub spoke_in: Spoken,
+}
+
+impl Live {
+    fn new(said_at: Wall, started: Tick) -> Live {
+        Live {
+            said_at,
+            heard: 0,
+            steers: VecDeque::new(),
+            approval: None,
+            started,
+            wall: None,
+            stored_max: 0,
+            ending_bytes: 0,
+            spoke_in: Spoken::default(),
+        }
+    }
+
+    /// True once it has worked for as long as it may.
+    pub fn is_late(&self, now: Tick) -> bool {
+        self.late_at().is_some_and(|due| due <= now)
+    }
+
+    pub fn late_at(&self) -> Option<Tick> {
+        self.wall.map(|limit| self.started.after_duration(limit))
+    }
+
+    fn held(&self) -> usize {
+        let steers: usize = self.steers.iter().map(|steer| steer.text.len()).sum();
+        let approval = self.approval.as_ref().map_or(0, |pending| pending.held());
+        self.ending_bytes + steers + approval
+    }
 }
 
 /// Where a run's words lie in a batch.
@@ -84,29 +126,21 @@ impl Run {
         Run {
             status: Status::Queued,
             updated: record.created,
-            said_at: record.created,
+            live: Some(Box::new(Live::new(record.created, now.tick))),
             record,
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
             request,
             log: Log::default(),
-            heard: 0,
             last_event: None,
             outcome: None,
             has_ended: false,
-            steers: VecDeque::new(),
-            approval: None,
             subscribers: Vec::new(),
             announced: None,
             touched: now.tick,
-            started: now.tick,
-            wall: None,
             armed: Tick(u64::MAX),
             listed: false,
             stored_bytes: 0,
-            stored_max: 0,
             request_bytes: 0,
-            ending_bytes: 0,
-            spoke_in: Spoken::default(),
         }
     }
 
@@ -120,6 +154,7 @@ impl Run {
             log: Log::closed(stored.next_seq),
             last_event: stored.status.last_event(),
             outcome: stored.outcome,
+            live: None,
             has_ended: true,
             announced: Some(stored.status),
             ..Run::new(stored.record, None, now)
@@ -140,11 +175,12 @@ impl Run {
         assert!(!self.has_ended, "a run spoke after its terminal event");
         event.seq = self.log.next_seq();
         // Its agent and the machine each have their own clock.
-        event.at = event.at.max(self.said_at);
-        self.said_at = event.at;
+        let live = self.live_mut();
+        event.at = event.at.max(live.said_at);
+        live.said_at = event.at;
         match &mut event.kind {
             Kind::Steered(_) => {
-                self.steers.pop_front().expect("a steer was taken in that nobody has sent");
+                live.steers.pop_front().expect("a steer was taken in that nobody has sent");
             }
             kind if kind.is_terminal() => {
                 kind.set_pending_steer(self.take_pending());
@@ -174,19 +210,33 @@ impl Run {
         self.log.show(written);
         self.last_event = Some(name);
         self.updated = self.updated.max(at);
-        if self.approval.as_ref().is_some_and(|pending| pending.seq < written.seq) {
+        if self.approval().is_some_and(|pending| pending.seq < written.seq) {
             self.status = Status::WaitingForApproval;
         }
     }
 
+    /// What only an unfinished run has.
+    pub fn live(&self) -> &Live {
+        self.live.as_deref().expect("the run is not finished")
+    }
+
+    pub fn live_mut(&mut self) -> &mut Live {
+        self.live.as_deref_mut().expect("the run is not finished")
+    }
+
+    /// What its agent waits for.
+    pub fn approval(&self) -> Option<&Pending> {
+        self.live.as_ref()?.approval.as_deref()
+    }
+
     /// The request that clients know of and may decide on.
     pub fn shown_approval(&self) -> Option<&Pending> {
-        self.approval.as_deref().filter(|_| self.status == Status::WaitingForApproval)
+        self.approval().filter(|_| self.status == Status::WaitingForApproval)
     }
 
     /// It waits for nobody's leave any more. Returns what it has waited for.
     pub fn end_approval(&mut self) -> Option<Pending> {
-        let pending = self.approval.take()?;
+        let pending = self.live.as_mut()?.approval.take()?;
         if self.status == Status::WaitingForApproval {
             self.status = Status::Running;
         }
@@ -195,7 +245,7 @@ impl Run {
 
     /// What is left to be taken in when nobody will, one text to a line.
     fn take_pending(&mut self) -> Option<String> {
-        let steers = std::mem::take(&mut self.steers);
+        let steers = std::mem::take(&mut self.live_mut().steers);
         let texts: Vec<&str> = steers.iter().map(|steer| steer.text.as_str()).collect();
         (!texts.is_empty()).then(|| texts.join("\n"))
     }
@@ -212,17 +262,15 @@ impl Run {
         let record = &self.record;
         let texts = [&record.model, &record.instructions];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-        let steers: usize = self.steers.iter().map(|steer| steer.text.len()).sum();
         let outcome = self.outcome.as_ref().map_or(0, |outcome| outcome.len());
-        let approval = self.approval.as_ref().map_or(0, |pending| pending.held());
+        let live = self.live.as_ref().map_or(0, |live| live.held());
         let subscribers = self.subscribers.capacity() * size_of::<ConnId>();
-        let said = self.log.room() + self.stored_bytes + outcome + self.ending_bytes + approval;
+        let said = self.log.room() + self.stored_bytes + outcome + live;
         let webhook = record.webhook.as_ref().map_or(0, |it| size_of_val(&**it) + it.url.len());
         record.session_id.len()
             + self.preview.len()
             + webhook
             + texts
-            + steers
             + self.request_bytes
             + subscribers
             + said
@@ -232,14 +280,15 @@ impl Run {
         assert_eq!(self.status.is_finished(), self.log.is_over());
         assert_eq!(self.status.is_finished(), self.outcome.is_some());
         assert!(!self.status.is_finished() || self.has_ended);
-        assert!(self.steers.is_empty() || self.status.is_working() && !self.has_ended);
-        let is_asking = self.approval.is_some();
+        assert_eq!(self.status.is_finished(), self.live.is_none());
+        let steers = self.live.as_ref().map_or(0, |live| live.steers.len());
+        assert!(steers == 0 || self.status.is_working() && !self.has_ended);
+        let is_asking = self.approval().is_some();
         assert!(!is_asking || self.status.is_working() && !self.has_ended);
         assert!(!is_asking || self.request.is_none() && self.status != Status::Stopping);
-        let is_shown =
-            self.approval.as_ref().is_some_and(|pending| pending.seq < self.log.shown_seq());
+        let is_shown = self.approval().is_some_and(|pending| pending.seq < self.log.shown_seq());
         assert_eq!(self.status == Status::WaitingForApproval, is_shown);
-        assert!(self.steers.len() <= STEERS_WAITING_MAX);
+        assert!(steers <= STEERS_WAITING_MAX);
         assert!(self.status != Status::Queued || self.request.is_some());
         assert!(!self.status.is_finished() || self.request.is_none());
         assert!(self.record.created <= self.updated);

@@ -10,6 +10,7 @@ use super::run::Run;
 use super::submit::Asked;
 use super::waiting::{Done, Found, Halt};
 use super::{Asker, Counts, Drain, Machine, Output};
+use crate::by_id::ById;
 use crate::event::{Cancelled, Cause, Event, Failed, Interrupted, Kind, Runtime, Usage};
 use crate::id::{ConnId, RunId, RunKey};
 use crate::limits::DRAIN_LAST_WORD_MS;
@@ -26,8 +27,7 @@ const RUNS_MAX: usize = u32::MAX as usize;
 
 pub struct Runs {
     pub(super) table: Scale<RunKey, Run>,
-    // Ordered, so that the same inputs give the same outputs on every machine.
-    pub(super) by_id: BTreeMap<RunId, RunKey>,
+    by_id: ById<RunKey>,
     pub(super) owners: Owners,
     /// Runs that wait for a thread, the next one first.
     pub(super) queue: VecDeque<RunKey>,
@@ -54,7 +54,7 @@ impl Runs {
     pub fn new() -> Runs {
         Runs {
             table: Scale::new(RUNS_MAX),
-            by_id: BTreeMap::new(),
+            by_id: ById::default(),
             owners: Owners::default(),
             queue: VecDeque::new(),
             starting: BTreeMap::new(),
@@ -64,6 +64,11 @@ impl Runs {
             finished_bytes: 0,
             subscribers: 0,
         }
+    }
+
+    /// The run in memory that has this id.
+    pub fn by_id(&self, id: RunId) -> Option<RunKey> {
+        self.by_id.find(id, |key| self.table.get(key).is_some_and(|run| run.id() == id))
     }
 
     pub fn get(&self, key: RunKey) -> Option<&Run> {
@@ -76,11 +81,11 @@ impl Runs {
 
     pub fn insert(&mut self, run: Run) -> RunKey {
         let id = run.id();
+        assert!(self.by_id(id).is_none(), "the source of ids repeats itself");
         // A finished run comes back for somebody who names it; its key may be another's by now.
         let record = (!run.has_ended).then(|| run.record.clone());
         let key = self.table.insert(run).expect("memory ends long before run keys do");
-        let taken = self.by_id.insert(id, key);
-        assert!(taken.is_none(), "the source of ids repeats itself");
+        self.by_id.insert(id, key);
         if let Some(record) = record {
             self.owners.note(&record, key);
         }
@@ -90,7 +95,7 @@ impl Runs {
     /// Takes a run out of memory.
     pub fn remove(&mut self, key: RunKey) -> Option<Run> {
         let run = self.table.remove(key)?;
-        self.by_id.remove(&run.id());
+        self.by_id.remove(run.id(), |other| other == key);
         self.owners.forget(&run.record, key);
         Some(run)
     }
@@ -113,9 +118,9 @@ impl Runs {
         self.table.get(key).is_some_and(|run| *run.record.owner == *owner)
     }
 
-    /// True if a run asked for now could not begin at once.
-    pub fn must_wait(&self, owner: &str, session_id: &str, working_max: usize) -> bool {
-        self.working >= working_max || self.is_in_use(owner, session_id)
+    /// True if a run asked for now could not begin at once. Without a session it begins one.
+    pub fn must_wait(&self, owner: &str, session: Option<&str>, working_max: usize) -> bool {
+        self.working >= working_max || session.is_some_and(|id| self.is_in_use(owner, id))
     }
 
     /// True while a session has an unfinished run.
@@ -126,9 +131,9 @@ impl Runs {
 
     /// The unfinished run that is this session by itself.
     fn own_session(&self, owner: &str, session_id: &str) -> Option<RunKey> {
-        let key = self.by_id.get(&RunId::parse(session_id)?)?;
-        let run = self.table.get(*key).filter(|run| *run.record.owner == *owner)?;
-        (run.record.is_own_session() && !run.status.is_finished()).then_some(*key)
+        let key = self.by_id(RunId::parse(session_id)?)?;
+        let run = self.table.get(key).filter(|run| *run.record.owner == *owner)?;
+        (run.record.is_own_session() && !run.status.is_finished()).then_some(key)
     }
 
     /// Has a run stand in line if its session has, or may have, others. Returns true if there is
@@ -200,7 +205,7 @@ impl Runs {
         assert_eq!(self.finished_bytes, finished.map(|(_, run)| run.bytes()).sum::<usize>());
         for (key, run) in self.table.iter() {
             run.check();
-            assert_eq!(self.by_id.get(&run.id()), Some(&key));
+            assert_eq!(self.by_id(run.id()), Some(key));
         }
         self.check_order();
     }
@@ -233,7 +238,7 @@ impl Machine {
         asked: Asked,
         idempotency: Option<Idempotency>,
     ) -> RunKey {
-        let Asked { request, lineage, webhook } = asked;
+        let Asked { request, has_session, lineage, webhook } = asked;
         let record = Arc::new(Record {
             no: self.keep.next_no(),
             id: request.run_id,
@@ -243,17 +248,17 @@ impl Machine {
             instructions: request.instructions.as_deref().map(Box::from),
             lineage,
             created: self.now.wall,
-            idempotency,
+            idempotency: idempotency.map(Box::new),
             webhook,
         });
         let request = Arc::new(request);
         let mut run = Run::new(record.clone(), Some(request.clone()), self.now);
         run.request_bytes = request_weight(&request);
         run.stored_bytes = if self.keep.is_durable { 0 } else { request.len() };
-        run.stored_max = run.stored_bytes + self.shares.said;
+        run.live_mut().stored_max = run.stored_bytes + self.shares.said;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
-        let is_behind = self.runs.join_line(key, &record);
+        let is_behind = has_session && self.runs.join_line(key, &record);
         let begins = !is_behind && self.runs.queue.is_empty() && self.has_room();
         let status = if begins { Status::Running } else { Status::Queued };
         self.keep.create(Write::Create { record, request, status }, key);
@@ -274,7 +279,7 @@ impl Machine {
         run.request_bytes = run.request.as_deref().map_or(0, request_weight);
         run.log = Log::resumed(next_seq);
         run.updated = updated.max(record.created);
-        run.said_at = run.updated;
+        run.live_mut().said_at = run.updated;
         let key = self.runs.insert(run);
         self.runs.waiting += 1;
         if has_begun {
@@ -364,11 +369,13 @@ impl Machine {
         let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
         let request = run.request.take().expect("a starting run knows what it is asked");
         let budget = request.budget.within(&self.config.budget);
-        (run.started, run.touched, run.wall) = (self.now.tick, self.now.tick, budget.wall);
+        run.touched = self.now.tick;
+        let live = run.live_mut();
+        (live.started, live.wall) = (self.now.tick, budget.wall);
         self.run_begins(key, &request);
         self.outputs.push_back(Output::Start { run: key, request, budget });
         let run = self.runs.get(key).expect("it was there a moment ago");
-        let steers = run.steers.iter().cloned();
+        let steers = run.live().steers.iter().cloned();
         self.outputs.extend(steers.map(|steer| Output::Steer { run: key, steer }));
         self.arm_run(key);
     }
@@ -414,8 +421,9 @@ impl Machine {
     pub(super) fn hear(&mut self, event: Event) {
         let Some(run) = self.runs.table.get_mut(event.run) else { return };
         if !run.has_ended {
-            assert_eq!(event.seq, run.heard, "a gap in what the agent has said");
-            run.heard += 1;
+            let live = run.live_mut();
+            assert_eq!(event.seq, live.heard, "a gap in what the agent has said");
+            live.heard += 1;
             match event.kind {
                 Kind::ApprovalRequest(_) => self.asked_for_leave(event),
                 _ => self.event(event),
@@ -447,8 +455,9 @@ impl Machine {
     fn conclude(&mut self, key: RunKey, kind: Kind) {
         let Some(run) = self.runs.get(key) else { return };
         if !run.has_ended {
-            let at = run.said_at.max(self.now.wall);
-            self.event(Event { run: key, seq: run.heard, at, kind });
+            let live = run.live();
+            let (seq, at) = (live.heard, live.said_at.max(self.now.wall));
+            self.event(Event { run: key, seq, at, kind });
         }
     }
 
@@ -466,7 +475,7 @@ impl Machine {
         let was = std::mem::replace(&mut run.status, status);
         run.outcome = Some(outcome);
         run.request = None;
-        run.ending_bytes = 0;
+        run.live = None;
         // A store in memory keeps a history that a client gave, for runs that go on from it.
         if self.keep.is_durable || run.record.lineage != Lineage::Given {
             run.request_bytes = 0;

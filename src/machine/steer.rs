@@ -26,13 +26,13 @@ impl Machine {
         if !takes || run.has_ended {
             return Err(Reject::RunNotAcceptingSteer);
         }
-        if run.steers.len() >= STEERS_WAITING_MAX {
+        if run.live().steers.len() >= STEERS_WAITING_MAX {
             return Err(Reject::TooManySteers { retry_after_s: RETRY_AFTER_S });
         }
         // Masked once, here: what reaches the agent, the events and the status is the same.
         let interrupts = steer.interrupt;
         let steer = Arc::new(Steer { text: self.secrets.mask(&steer.text), ..steer });
-        run.steers.push_back(steer.clone());
+        run.live_mut().steers.push_back(steer.clone());
         run.touched = self.now.tick;
         let name = run.id().to_string();
         // A run that has begun and has no agent yet is given it together with its agent.

@@ -3,7 +3,6 @@ use super::Machine;
 use super::access::Who;
 use super::admit::Admitted;
 use super::conn::Awaits;
-use super::pages::to_json;
 use super::waiting::{Done, Found, Halt};
 use crate::config::Webhook;
 use crate::id::{ConnId, RunId, RunKey};
@@ -13,19 +12,10 @@ use crate::request::Request;
 use crate::time::Wall;
 use crate::wire::Reject;
 use crate::wire::submit::{self, Submission};
-use serde::Serialize;
 use std::sync::Arc;
 
 /// What a client is told to wait before it tries again, in seconds.
 const RETRY_AFTER_S: u64 = 5;
-
-#[derive(Serialize)]
-struct Accepted<'a> {
-    run_id: &'a str,
-    status: &'a str,
-    replayed: bool,
-    response_id: String,
-}
 
 impl Machine {
     /// `POST /v1/runs`.
@@ -57,12 +47,12 @@ impl Machine {
         }
         // After the replay: what a first try built on may be gone by the time of the second.
         let asked = self.resolve(who, submission, session, found)?;
-        self.check_room(who, &asked.request.session_id)?;
+        self.check_room(who, &asked)?;
         let run = self.create(who, asked, idempotency);
         Ok(Done::Awaits(Awaits::Creation { run, replayed: false }))
     }
 
-    fn check_room(&self, who: &Who, session_id: &str) -> Result<(), Reject> {
+    fn check_room(&self, who: &Who, asked: &Asked) -> Result<(), Reject> {
         if self.keep.fault().is_some() {
             return Err(Reject::StoreUnavailable);
         }
@@ -72,7 +62,8 @@ impl Machine {
             let (key, retry_after_s) = (who.owner.to_string(), RETRY_AFTER_S);
             return Err(Reject::KeyRuns { key, max, retry_after_s });
         }
-        let must_wait = self.runs.must_wait(&who.owner, session_id, self.config.max_runs);
+        let session = asked.has_session.then_some(&*asked.request.session_id);
+        let must_wait = self.runs.must_wait(&who.owner, session, self.config.max_runs);
         if must_wait && self.runs.waiting >= self.config.max_queue {
             return Err(Reject::TooManyRuns { retry_after_s: RETRY_AFTER_S });
         }
@@ -91,18 +82,20 @@ impl Machine {
         let run = self.runs.get_mut(key).expect("a run is not forgotten while a client awaits it");
         run.touched = tick;
         let run_id = run.id();
-        let name = run_id.to_string();
         let status = if replayed { run.status.name() } else { "started" };
-        let page = Accepted { run_id: &name, status, replayed, response_id: run_id.response_id() };
-        let location = format!("/v1/runs/{name}");
-        let mut extra = vec![("Location", location.as_str())];
+        let page = submit::accepted(run_id, status, replayed);
+        let location = format!("/v1/runs/{run_id}");
+        let mut extra = [("Location", location.as_str()); 3];
+        let mut extras = 1;
         if replayed {
-            extra.push(("Idempotency-Replayed", "true"));
+            extra[extras] = ("Idempotency-Replayed", "true");
+            extras += 1;
         }
         if let Some(key) = &admitted.session_key {
-            extra.push(("X-Hermes-Session-Key", key));
+            extra[extras] = ("X-Hermes-Session-Key", key);
+            extras += 1;
         }
-        self.reply(id, &admitted.manner, 202, &extra, &to_json(&page));
+        self.reply(id, &admitted.manner, 202, &extra[..extras], &page);
     }
 
     /// What the agent is asked, once all that the client left out has been filled in; the history
@@ -127,6 +120,7 @@ impl Machine {
             (None, None) if named.is_some() => Lineage::Session,
             (None, None) => Lineage::Given,
         };
+        let has_session = named.is_some();
         let session_id = named.map_or_else(|| run_id.to_string(), str::to_owned);
         let inherited = || previous.as_ref()?.instructions.as_deref().map(str::to_owned);
         let instructions = asked.instructions.or_else(inherited);
@@ -144,7 +138,7 @@ impl Machine {
             budget: asked.budget,
         };
         let webhook = asked.webhook.map(Box::new);
-        Ok(Asked { request, lineage, webhook })
+        Ok(Asked { request, has_session, lineage, webhook })
     }
 
     /// The run of that name, or of that response id.
@@ -191,6 +185,8 @@ impl Machine {
 /// A submission that can become a run.
 pub struct Asked {
     pub request: Request,
+    /// False where it is to be a session of its own, which nobody can have heard of.
+    pub has_session: bool,
     pub lineage: Lineage,
     pub webhook: Option<Box<Webhook>>,
 }

@@ -304,10 +304,10 @@ impl Machine {
         id: RunId,
         found: &Found,
     ) -> Result<Option<RunKey>, Halt> {
-        if let Some(key) = self.runs.by_id.get(&id) {
+        if let Some(key) = self.runs.by_id(id) {
             // Until the store has it, it may never have been.
-            let is_there = self.runs.is_of(*key, &who.owner) && !self.keep.is_creating(*key);
-            return Ok(Some(*key).filter(|_| is_there));
+            let is_there = self.runs.is_of(key, &who.owner) && !self.keep.is_creating(key);
+            return Ok(Some(key).filter(|_| is_there));
         }
         if !self.keep.is_durable {
             return Ok(None);
@@ -319,8 +319,8 @@ impl Machine {
     /// Brings a finished run back into memory, its events aside.
     pub(super) fn revive(&mut self, stored: &Stored) -> RunKey {
         let id = stored.record.id;
-        if let Some(known) = self.runs.by_id.get(&id) {
-            return *known;
+        if let Some(known) = self.runs.by_id(id) {
+            return known;
         }
         // Before it is there, since nobody holds it yet.
         self.forget_for_room();

@@ -61,6 +61,8 @@ pub struct EventLoop {
     again: Vec<ConnId>,
     /// While set, accepting pauses until then.
     accept_due: Option<Tick>,
+    /// While set, jobs wait for a thread, and are looked after then.
+    jobs_due: Option<Tick>,
     buffer: Box<[u8]>,
     clock: Clock,
     /// Read once a turn.
@@ -116,6 +118,7 @@ impl EventLoop {
             working: BTreeMap::new(),
             again: Vec::new(),
             accept_due: None,
+            jobs_due: None,
             buffer: vec![0; READ_BUFFER_BYTES].into(),
             clock,
             now,
@@ -190,7 +193,8 @@ impl EventLoop {
         if hears || !self.again.is_empty() || self.machine.has_writable() {
             return Some(Duration::ZERO);
         }
-        let due = self.machine.next_due().into_iter().chain(self.accept_due).min()?;
+        let due = self.machine.next_due().into_iter().chain(self.accept_due).chain(self.jobs_due);
+        let due = due.min()?;
         // Ticks are rounded down, so a nap never ends before what it is for is due.
         let now = self.clock.now().tick;
         Some(Duration::from_millis(due.0.saturating_sub(now.0)))
@@ -228,7 +232,7 @@ impl EventLoop {
             }
         }
         self.write_all();
-        self.workers.call();
+        self.jobs_due = self.workers.call(self.now.tick);
     }
 
     /// Where answers take more memory than they may, they go out before the turn is over.

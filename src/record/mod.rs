@@ -30,7 +30,7 @@ pub struct Record {
     pub instructions: Option<Box<str>>,
     pub lineage: Lineage,
     pub created: Wall,
-    pub idempotency: Option<Idempotency>,
+    pub idempotency: Option<Box<Idempotency>>,
     /// Whom its client wants told of what happens to it.
     pub webhook: Option<Box<Webhook>>,
 }

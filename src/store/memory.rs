@@ -6,6 +6,7 @@ mod read;
 mod sessions;
 
 use super::{Hands, Store, transcript};
+use crate::by_id::ById;
 use crate::config::Retain;
 use crate::id::{RunId, RunNo};
 use crate::limits::SAID_BYTES_MAX;
@@ -25,7 +26,7 @@ pub struct Memory {
     said_max: usize,
     /// Each apart from the map, whose nodes are half empty where keys only rise.
     runs: BTreeMap<RunNo, Box<Run>>,
-    by_id: BTreeMap<RunId, RunNo>,
+    by_id: ById<RunNo>,
     /// Owner and Idempotency-Key of the runs that have one.
     by_key: BTreeSet<(Arc<str>, Arc<str>, RunNo)>,
     /// Which run goes on from this one: each run whose origin is `After`, behind its parent.
@@ -46,22 +47,26 @@ impl Default for Memory {
 struct Run {
     record: Arc<Record>,
     asked: Asked,
-    preview: Box<str>,
     origin: Origin,
     status: Status,
     updated: Wall,
     next_seq: u64,
     outcome: Option<Arc<Outcome>>,
-    /// What was said between its input and its output.
-    steps: Vec<Message>,
-    /// Bytes of `steps`, at most.
-    steps_bytes: usize,
-    /// Older steps that were dropped, being too many.
-    omitted: usize,
+    /// What was said between its input and its output, if anything was.
+    steps: Option<Box<Steps>>,
 }
 
 // A hundred thousand runs must fit.
-const _: () = assert!(size_of::<Run>() <= 160);
+const _: () = assert!(size_of::<Run>() <= 96);
+
+#[derive(Debug, Default)]
+struct Steps {
+    messages: Vec<Message>,
+    /// Bytes of `messages`, at most.
+    bytes: usize,
+    /// Older ones that were dropped, being too many.
+    omitted: usize,
+}
 
 /// What a run was asked.
 #[derive(Debug)]
@@ -119,7 +124,7 @@ impl Memory {
         Memory {
             said_max,
             runs: BTreeMap::new(),
-            by_id: BTreeMap::new(),
+            by_id: ById::default(),
             by_key: BTreeSet::new(),
             children: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -155,13 +160,14 @@ impl Memory {
 
     fn create(&mut self, record: &Arc<Record>, request: &Arc<Request>, status: Status) {
         let no = record.no;
-        let known = self.by_id.insert(record.id, no);
-        assert!(known.is_none(), "{} was created twice", record.id);
+        assert!(self.no_of(record.id).is_none(), "{} was created twice", record.id);
         if let Some(idempotency) = &record.idempotency {
             self.by_key.insert((record.owner.clone(), (*idempotency.key).into(), no));
         }
         self.join_session(record);
         self.runs.insert(no, Box::new(Run::new(record, request)));
+        // Not before: whoever looks for an id looks at the runs it may lead to.
+        self.by_id.insert(record.id, no);
         match record.lineage {
             Lineage::After(parent) => self.go_on_from(parent, no),
             Lineage::Session if status != Status::Queued => self.go_on_with_session(no),
@@ -194,7 +200,7 @@ impl Memory {
 
     fn delete(&mut self, no: RunNo) {
         let Some(run) = self.runs.remove(&no) else { return };
-        self.by_id.remove(&run.record.id);
+        self.by_id.remove(run.record.id, |other| other == no);
         if let Some(idempotency) = &run.record.idempotency {
             self.by_key.remove(&(run.record.owner.clone(), (*idempotency.key).into(), no));
         }
@@ -235,6 +241,10 @@ impl Memory {
         }
     }
 
+    fn no_of(&self, id: RunId) -> Option<RunNo> {
+        self.by_id.find(id, |no| self.runs[&no].record.id == id)
+    }
+
     fn run_mut(&mut self, no: RunNo) -> &mut Run {
         self.runs.get_mut(&no).expect("a run is created before anything else is written of it")
     }
@@ -244,16 +254,13 @@ impl Run {
     fn new(record: &Arc<Record>, request: &Arc<Request>) -> Run {
         Run {
             record: record.clone(),
-            preview: request.input.preview(),
             origin: Origin::Given((!request.history.is_empty()).then(|| request.clone())),
             asked: Asked::All(request.clone()),
             status: Status::Queued,
             updated: record.created,
             next_seq: 0,
             outcome: None,
-            steps: Vec::new(),
-            steps_bytes: 0,
-            omitted: 0,
+            steps: None,
         }
     }
 
@@ -271,22 +278,32 @@ impl Run {
             self.updated = self.updated.max(row.at);
             self.next_seq = row.last_seq + 1;
             if transcript::TELLING.contains(&row.event) {
-                row.lines.lines().for_each(|line| transcript::take_in(&mut self.steps, line));
-                self.steps_bytes += row.lines.len();
+                self.steps.get_or_insert_default().take_in(row, said_max);
             }
         }
-        if self.steps_bytes > said_max {
-            self.drop_older_steps();
+    }
+
+    fn steps(&self) -> &[Message] {
+        self.steps.as_ref().map_or(&[], |steps| &steps.messages)
+    }
+}
+
+impl Steps {
+    fn take_in(&mut self, row: &Row, said_max: usize) {
+        row.lines.lines().for_each(|line| transcript::take_in(&mut self.messages, line));
+        self.bytes += row.lines.len();
+        if self.bytes > said_max {
+            self.drop_older();
         }
     }
 
     /// Drops the older half, calls together with their results.
-    fn drop_older_steps(&mut self) {
-        let half = self.steps.len() / 2;
+    fn drop_older(&mut self) {
+        let half = self.messages.len() / 2;
         let is_result = |message: &&Message| message.call_id.is_some();
-        let results = self.steps[half..].iter().take_while(is_result).count();
-        self.omitted += self.steps.drain(..half + results).count();
-        self.steps_bytes = self.steps.iter().map(Message::len).sum();
+        let results = self.messages[half..].iter().take_while(is_result).count();
+        self.omitted += self.messages.drain(..half + results).count();
+        self.bytes = self.messages.iter().map(Message::len).sum();
     }
 }
 

@@ -18,7 +18,8 @@ pub trait Store: Send + 'static {
     fn name(&self) -> &'static str;
 
     /// True if it outlives the process. The server then shows no event before it is stored, and
-    /// takes finished runs' events from here. Other stores are given no deltas.
+    /// takes finished runs' events from here. Other stores are given no deltas and
+    /// no last events, of which `Write::Finish` tells.
     fn is_durable(&self) -> bool;
 
     /// What it holds from before. Asked once, before anything is written.

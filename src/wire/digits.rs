@@ -27,12 +27,7 @@ pub(super) fn hex(out: &mut Vec<u8>, n: usize) {
 
 /// Appends `n` as 32 digits of base 16.
 pub(super) fn hex_32(out: &mut Vec<u8>, n: u128) {
-    let mut text = [0; 32];
-    for (byte, pair) in n.to_be_bytes().iter().zip(text.chunks_exact_mut(2)) {
-        pair[0] = hex_digit(byte >> 4);
-        pair[1] = hex_digit(*byte);
-    }
-    out.extend_from_slice(&text);
+    out.extend_from_slice(&crate::id::hex_digits(n));
 }
 
 /// The lowest four bits of `value` as a digit.

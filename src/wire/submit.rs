@@ -2,6 +2,7 @@
 use super::{Lacks, Reject, json, message};
 use crate::budget::Budget;
 use crate::config::Webhook;
+use crate::id::{RunId, hex_digits};
 use crate::limits::HEADER_ID_BYTES_MAX;
 use crate::request::{Content, Message, Part, ToolCall};
 use serde_json::{Map, Value};
@@ -50,6 +51,23 @@ pub fn parse(body: &[u8]) -> Result<Submission, Reject> {
         budget: budget(&mut body)?,
         webhook: webhook(&mut body)?,
     })
+}
+
+/// The answer to a submission, once there is a run. Written out: it is made for each run.
+pub fn accepted(run: RunId, status: &str, replayed: bool) -> Vec<u8> {
+    let digits = hex_digits(run.0);
+    let pieces: [&[u8]; 9] = [
+        b"{\"run_id\":\"run_",
+        &digits,
+        b"\",\"status\":\"",
+        status.as_bytes(),
+        b"\",\"replayed\":",
+        if replayed { b"true" } else { b"false" },
+        b",\"response_id\":\"resp_",
+        &digits,
+        b"\"}",
+    ];
+    pieces.concat()
 }
 
 /// Checks a session's key or id; `field` is where it stood.

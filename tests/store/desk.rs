@@ -197,9 +197,9 @@ impl Desk {
             instructions: request.instructions.as_deref().map(Box::from),
             lineage: asked.lineage,
             created: self.tick(),
-            idempotency: asked.key.map(|key| Idempotency {
-                key: key.into(),
-                fingerprint: u128::MAX - u128::from(no.0),
+            idempotency: asked.key.map(|key| {
+                let fingerprint = u128::MAX - u128::from(no.0);
+                Box::new(Idempotency { key: key.into(), fingerprint })
             }),
             webhook: None,
         };

@@ -71,7 +71,7 @@ pub fn record(no: u64) -> Record {
 }
 
 pub fn keyed(no: u64, key: &str) -> Record {
-    let idempotency = Some(Idempotency { key: key.into(), fingerprint: 7 });
+    let idempotency = Some(Box::new(Idempotency { key: key.into(), fingerprint: 7 }));
     Record { idempotency, ..record(no) }
 }
 

@@ -40,7 +40,7 @@ impl Memory {
     }
 
     pub(super) fn run_of(&self, owner: &str, id: RunId) -> Option<&Run> {
-        let run = &self.runs[self.by_id.get(&id)?];
+        let run = &self.runs[&self.no_of(id)?];
         (*run.record.owner == *owner).then_some(run)
     }
 
@@ -94,7 +94,7 @@ impl Memory {
             created: session.created,
             updated: session.updated,
             runs: session.runs.len() as u64,
-            preview: self.runs[first].preview.clone(),
+            preview: self.runs[first].asked.input().preview(),
         }
     }
 
@@ -161,7 +161,7 @@ enum Part<'a> {
 impl<'a> Part<'a> {
     fn len(&self) -> usize {
         match self {
-            Part::Run(run) => 1 + run.steps.len() + usize::from(!run.output().is_empty()),
+            Part::Run(run) => 1 + run.steps().len() + usize::from(!run.output().is_empty()),
             Part::Given(messages, _) => messages.len(),
         }
     }
@@ -172,7 +172,7 @@ impl<'a> Part<'a> {
         match self {
             Part::Run(run) => {
                 let roles = "user".len() + "assistant".len();
-                roles + run.asked.input().len() + sum(&run.steps) + run.output().len()
+                roles + run.asked.input().len() + sum(run.steps()) + run.output().len()
             }
             Part::Given(messages, _) => sum(messages),
         }
@@ -181,7 +181,7 @@ impl<'a> Part<'a> {
     /// Messages that are not kept.
     fn omitted(&self) -> usize {
         match self {
-            Part::Run(run) => run.omitted,
+            Part::Run(run) => run.steps.as_ref().map_or(0, |steps| steps.omitted),
             Part::Given(..) => 0,
         }
     }
@@ -206,7 +206,7 @@ impl Run {
     fn said(&self, index: usize) -> Said {
         let message = match index.checked_sub(1) {
             None => transcript::question(self.asked.input()),
-            Some(step) => match self.steps.get(step) {
+            Some(step) => match self.steps().get(step) {
                 Some(message) => message.clone(),
                 None => transcript::assistant(self.output()),
             },
@@ -224,7 +224,7 @@ impl Run {
             updated: self.updated,
             session_id: self.record.session_id.clone(),
             model: self.record.model.clone(),
-            preview: self.preview.clone(),
+            preview: self.asked.input().preview(),
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()).map(Box::from),
         }

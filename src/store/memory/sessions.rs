@@ -20,11 +20,12 @@ pub(super) struct Session {
 
 impl Memory {
     pub(super) fn join_session(&mut self, record: &Record) {
+        // Nobody can have heard of its id.
+        if record.is_own_session() {
+            return;
+        }
         let name: SessionName = (record.owner.clone(), (*record.session_id).into());
         if !self.sessions.contains_key(&name) {
-            if record.is_own_session() {
-                return;
-            }
             let session = self.own_session(&name.0, &name.1);
             let session = session.unwrap_or_else(|| Session::new(record.created));
             self.heads.extend(session.head.map(|head| (head, name.clone())));

@@ -167,7 +167,7 @@ fn record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
     let idempotency = match row.get(first + 9)? {
         Some(key) => {
             let hex = |text: &str| u128::from_str_radix(text, 16).ok();
-            Some(Idempotency { key, fingerprint: read(row, first + 10, hex)? })
+            Some(Box::new(Idempotency { key, fingerprint: read(row, first + 10, hex)? }))
         }
         None => None,
     };

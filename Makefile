@@ -34,9 +34,9 @@ test-deploy: static
 	tests/deploy/setup.sh
 	RUNWIRE_BINARY=$(abspath $(STATIC)) python3 -B tests/deploy/test_deploy.py
 
-# Writes the page's digests into its policy, after the page was changed.
+# Writes the page as the program holds it, with its digests, after the page was changed.
 page:
-	RUNWIRE_BLESS=1 cargo test --test page policy_and_tag
+	RUNWIRE_BLESS=1 cargo test --test page what_the_program_holds
 
 # Requests that the description at `/openapi.json` allows, and others that it does not, to a real
 # server: schemathesis, which it installs into target/, finds no answer that is not described.

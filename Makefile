@@ -128,9 +128,8 @@ static: $(PARTS)
 		echo "$$binary: $$(stat -c %s $$binary) bytes, static"; \
 	done
 
-# Fails where a static binary has outgrown its bound: 2, 2.5 and 5.5 MiB. The aim for all of it is
-# 5 MiB; the command line for people, webhooks and the page have taken 294 KiB more.
-BOUNDS = $(STATIC_CORE):2097152 $(STATIC_SMALL):2621440 $(STATIC):5767168
+# Fails where a static binary has outgrown its bound: 2, 2.5 and 5 MiB.
+BOUNDS = $(STATIC_CORE):2097152 $(STATIC_SMALL):2621440 $(STATIC):5242880
 
 size: static
 	@for bound in $(BOUNDS); do \

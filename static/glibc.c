@@ -34,6 +34,14 @@ WEAK void __assert_fail(const char *what, const char *file, unsigned line, const
   abort();
 }
 
+/* An array of glibc's own, read beyond its end. */
+WEAK void __libc_dynarray_at_failure(size_t size, size_t index) {
+  (void)size;
+  (void)index;
+  say("glibc: an array was read beyond its end\n");
+  abort();
+}
+
 /* All texts are as they were written: in English. */
 WEAK char *__dcgettext(const char *domain, const char *text, int category) {
   (void)domain;

@@ -28,7 +28,7 @@ pub mod machine;
 pub mod net;
 #[cfg(feature = "openapi")]
 pub mod openapi;
-#[cfg(feature = "openapi")]
+#[cfg(any(feature = "openapi", feature = "page"))]
 pub mod packed;
 #[cfg(feature = "page")]
 pub mod page;

@@ -1,11 +1,19 @@
 //! The page at `/`: who gets it, how it is kept, and what its browser may do with it.
 #![cfg(feature = "page")]
 mod common;
+#[path = "openapi/packing.rs"]
+mod packing;
+
 use common::{Reply, Site};
 use rustls::crypto::ring;
 use std::fs;
 
 const BROWSER: &str = "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\n";
+
+/// The page as it is written.
+fn source() -> String {
+    fs::read_to_string("src/page/index.html").unwrap()
+}
 
 fn index(site: &Site, method: &str, headers: &str) -> Reply {
     let mut client = site.connect();
@@ -23,7 +31,7 @@ fn a_browser_gets_the_page_and_needs_no_key_for_it() {
     assert_eq!(reply.header("cache-control"), Some("no-cache"));
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
-    assert_eq!(reply.body, fs::read("src/page/index.html").unwrap());
+    assert_eq!(reply.body, source().into_bytes());
     assert!(!reply.text().contains("secret"));
 }
 
@@ -89,7 +97,7 @@ fn a_connection_goes_on_after_the_page() {
     let page = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{BROWSER}\r\n");
     client.send(page.repeat(3) + &common::get("/health"));
     for _ in 0..3 {
-        assert_eq!(client.reply().body.len(), runwire::page::HTML.len());
+        assert_eq!(client.reply().body.len(), source().len());
     }
     assert_eq!(client.reply().json()["status"], "ok");
 }
@@ -109,8 +117,8 @@ fn head_gives_the_head_of_the_page() {
 
 /// With `RUNWIRE_BLESS` (`make page`) it writes them instead.
 #[test]
-fn policy_and_tag_are_those_of_the_page() {
-    let page = fs::read_to_string("src/page/index.html").unwrap();
+fn what_the_program_holds_is_the_page_with_its_policy_and_tag() {
+    let page = source();
     let digest = |text: &str| base64(&sha256(text.as_bytes()));
     let (style, script) = (digest(inner(&page, "style")), digest(inner(&page, "script")));
     let policy = format!(
@@ -119,12 +127,16 @@ fn policy_and_tag_are_those_of_the_page() {
          frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     );
     let tag = format!("\"{}\"", &digest(&page)[..22]);
-    for (file, expected) in [("src/page/policy.txt", policy), ("src/page/etag.txt", tag)] {
+    for (file, expected) in [
+        ("src/page/policy.txt", policy.into_bytes()),
+        ("src/page/etag.txt", tag.into_bytes()),
+        ("src/page/index.lz4", packing::pack(page.as_bytes())),
+    ] {
         if std::env::var_os("RUNWIRE_BLESS").is_some() {
             fs::write(file, expected).unwrap();
         } else {
-            let found = fs::read_to_string(file).unwrap();
-            assert_eq!(found, expected, "the page has changed: `make page` writes {file}");
+            let is_same = fs::read(file).unwrap() == expected;
+            assert!(is_same, "the page has changed: `make page` writes {file}");
         }
     }
 }
@@ -139,7 +151,7 @@ fn the_policy_is_sent_with_the_page() {
 
 #[test]
 fn the_page_asks_for_nothing_but_this_server_and_stays_small() {
-    let page = runwire::page::HTML;
+    let page = source();
     assert!(page.len() <= 60 * 1024, "{} bytes", page.len());
     for way_out in ["src=", "@import", "url(", "innerHTML", "outerHTML", "insertAdjacent", "eval("]
     {

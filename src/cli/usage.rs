@@ -75,13 +75,12 @@ pub fn unlike(source: &str, kind: &Kind, came: &OsStr) -> String {
 /// miss is worth a word.
 pub fn misspelt(env: &Env) -> Vec<String> {
     let known: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
+    // To compare one name with all that are known takes longer than the rest of a start.
+    let is_ours =
+        |name: &&str| name.starts_with("RUNWIRE_") && !known.iter().any(|known| known == name);
     let near = |name: &str| {
-        // First: to look for the nearest takes longer than all else a start does.
-        if !name.starts_with("RUNWIRE_") || known.iter().any(|known| known == name) {
-            return None;
-        }
         let meant = nearest(name, known.iter().map(String::as_str))?;
         Some(format!("{name} is no setting; did you mean {meant}?"))
     };
-    env.names().filter_map(near).collect()
+    env.names().filter(is_ours).filter_map(near).collect()
 }

@@ -2,6 +2,7 @@
 use super::Machine;
 use super::admit::Admitted;
 use crate::id::ConnId;
+use crate::packed;
 use crate::page;
 use crate::wire::head::Head;
 use crate::wire::reply;
@@ -32,12 +33,12 @@ impl Machine {
                 let json = self.pages.index.clone();
                 return self.reply(id, &admitted.manner, 200, &[("Vary", "Accept")], &json);
             }
-            View::Page => Some(page::HTML),
+            View::Page => Some(packed::unpack(page::PACKED)),
             View::PageAgain => None,
         };
         let close = admitted.manner.close || self.is_draining();
         let conn = self.conns.get_mut(id).expect("the caller just used it");
         let meta = reply::Meta { close, ..admitted.manner.meta(&self.date) };
-        reply::page(&mut conn.outbox, &meta, page::POLICY, page::ETAG, body);
+        reply::page(&mut conn.outbox, &meta, page::POLICY, page::ETAG, body.as_deref());
     }
 }

@@ -130,8 +130,8 @@ impl Sqlite {
     /// that. False if it must, or somebody reads.
     fn shorten_log(&self) -> bool {
         let checkpoint = || {
-            let pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-            let needed: u64 = self.db.query_row(pages, [], |row| row.get(0))?;
+            let number = |name| self.db.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+            let needed = number("page_count")? * number("page_size")?;
             if fs::metadata(&self.path).is_ok_and(|it| it.len() < needed) {
                 return Ok(false);
             }

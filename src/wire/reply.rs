@@ -84,7 +84,7 @@ pub fn empty(out: &mut Vec<u8>, meta: &Meta<'_>, status: u16, extra: &[(&str, &s
 /// A page of HTML under its `policy`, or word that the client's own copy of it is good (304). It is
 /// kept by the client and asked after each time, so that a new program shows its new page.
 #[cfg(feature = "page")]
-pub fn page(out: &mut Vec<u8>, meta: &Meta<'_>, policy: &str, etag: &str, html: Option<&str>) {
+pub fn page(out: &mut Vec<u8>, meta: &Meta<'_>, policy: &str, etag: &str, html: Option<&[u8]>) {
     line(out, meta, if html.is_some() { 200 } else { 304 });
     out.extend_from_slice(FIXED_OF_PAGE);
     field(out, ("Content-Security-Policy", policy));
@@ -96,7 +96,7 @@ pub fn page(out: &mut Vec<u8>, meta: &Meta<'_>, policy: &str, etag: &str, html: 
     }
     finish(out, meta, &[]);
     if !meta.head_only {
-        out.extend_from_slice(html.unwrap_or_default().as_bytes());
+        out.extend_from_slice(html.unwrap_or_default());
     }
 }
 

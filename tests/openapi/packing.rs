@@ -5,18 +5,6 @@ use std::collections::HashMap;
 const MATCH_BYTES_MIN: usize = 4;
 const REACH: usize = 65_535;
 
-/// JSON without the space between its tokens.
-pub fn minified(json: &str) -> String {
-    let (mut in_text, mut escaped) = (false, false);
-    let keeps = |c: &char| {
-        let keep = in_text || !c.is_ascii_whitespace();
-        in_text ^= *c == '"' && !escaped;
-        escaped = *c == '\\' && !escaped;
-        keep
-    };
-    json.chars().filter(keeps).collect()
-}
-
 /// The longest repetition at each place is taken; the format wants the last five bytes to be literals,
 /// and no repetition to begin in the last twelve.
 pub fn pack(text: &[u8]) -> Vec<u8> {

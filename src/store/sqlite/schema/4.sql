@@ -1,5 +1,8 @@
-ALTER TABLE runs ADD COLUMN
-  webhook TEXT /* JSON object: whom its client wants told of what happens to it */;
+-- As ALTER TABLE would add the column; SQLite is built without it.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = rtrim(sql, ')')
+  || ', webhook TEXT /* JSON object: whom its client wants told of what happens to it */)' WHERE name = 'runs';
+PRAGMA writable_schema = RESET;
 CREATE TABLE hooks (
   -- Deliveries to webhooks that have not been made.
   id TEXT PRIMARY KEY,         -- msg_<32 hex>, the same for all tries

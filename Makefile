@@ -118,8 +118,8 @@ docs:
 # smallest program that embeds it, `small` the same with the command line, for small hosts: both
 # built for size, down to how much is inlined; their time is the kernel's anyway. Equal functions are
 # folded and relocations packed where the linker is LLD. What of glibc lies idle in them is left out
-# (static/glibc.c). With getrandom's direct system call they need no /dev either. `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is
-# installed.
+# (src/glibc.c). With getrandom's direct system call they need no /dev either.
+# `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is installed.
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(FOLD_FLAGS)
 ifeq ($(TARGET),x86_64-unknown-linux-gnu)
@@ -136,7 +136,7 @@ STATIC_CORE = target/static-small/$(TARGET)/release/examples/embed
 STATIC_SMALL = target/static-small/$(TARGET)/release/runwire
 STATIC = target/static/$(TARGET)/release/runwire
 
-target/glibc/libglibc_parts.a: static/glibc.c
+target/glibc/libglibc_parts.a: src/glibc.c
 	mkdir -p $(@D)
 	$(CC) -std=gnu11 -Wall -Wextra -Os -fPIC -fno-builtin -ffunction-sections \
 		-fno-asynchronous-unwind-tables -c $< -o $(@D)/glibc.o

@@ -1,8 +1,5 @@
--- As ALTER TABLE would add the column; SQLite is built without it.
-PRAGMA writable_schema = ON;
-UPDATE sqlite_schema SET sql = rtrim(sql, ')')
-  || ', webhook TEXT /* JSON object: whom its client wants told of what happens to it */)' WHERE name = 'runs';
-PRAGMA writable_schema = RESET;
+ALTER TABLE runs ADD COLUMN
+  webhook TEXT /* JSON object: whom its client wants told of what happens to it */;
 CREATE TABLE hooks (
   -- Deliveries to webhooks that have not been made.
   id TEXT PRIMARY KEY,         -- msg_<32 hex>, the same for all tries

@@ -117,13 +117,14 @@ docs:
 # Static binaries. `everything` is what ships. `core` is the library on its five packages in the
 # smallest program that embeds it, `small` the same with the command line, for small hosts: both
 # built for size, down to how much is inlined; their time is the kernel's anyway. Equal functions are
-# folded and relocations packed where the linker is LLD. What of glibc lies idle in them is left out
+# folded, relocations packed and functions that are called seldom put apart where the linker is LLD. What of glibc lies idle in them is left out
 # (src/glibc.c). With getrandom's direct system call they need no /dev either.
 # `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is installed.
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(FOLD_FLAGS)
 ifeq ($(TARGET),x86_64-unknown-linux-gnu)
 FOLD_FLAGS = -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr \
+	-C link-arg=-Wl,-z,keep-text-section-prefix \
 	-L native=$(CURDIR)/target/glibc -l static:-bundle=glibc_parts
 PARTS = target/glibc/libglibc_parts.a
 endif

@@ -17,7 +17,8 @@ pub struct Wheel<K> {
     now: u64,
     /// Entries there are.
     len: usize,
-    levels: [Level<K>; LEVELS],
+    /// `LEVELS` of them, 12 KiB: boxed, as whoever holds a wheel is moved.
+    levels: Box<[Level<K>]>,
 }
 
 struct Level<K> {
@@ -29,7 +30,7 @@ struct Level<K> {
 impl<K> Wheel<K> {
     pub fn new(now: Tick) -> Wheel<K> {
         let level = || Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Wheel { now: now.0, len: 0, levels: std::array::from_fn(|_| level()) }
+        Wheel { now: now.0, len: 0, levels: (0..LEVELS).map(|_| level()).collect() }
     }
 
     pub fn insert(&mut self, due: Tick, key: K) {

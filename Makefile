@@ -100,7 +100,8 @@ lint:
 	cargo clippy --all-targets --all-features -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
 	cargo clippy --all-targets --no-default-features --features cli -- -D warnings
-	cargo clippy --all-targets --locked --manifest-path benches/Cargo.toml --target-dir target/benches -- -D warnings
+	cargo clippy --all-targets --locked --manifest-path benches/Cargo.toml \
+		--target-dir target/benches -- -D warnings
 
 # The core library stands on these packages and no others.
 CORE_PACKAGES = crossbeam-channel getrandom httparse mio serde serde_json
@@ -116,10 +117,11 @@ docs:
 
 # Static binaries. `everything` is what ships. `core` is the library on its five packages in the
 # smallest program that embeds it, `small` the same with the command line, for small hosts: both
-# built for size, down to how much is inlined; their time is the kernel's anyway. Equal functions are
-# folded, relocations packed and functions that are called seldom put apart where the linker is LLD. What of glibc lies idle in them is left out
-# (src/glibc.c). With getrandom's direct system call they need no /dev either.
-# `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is installed.
+# built for size, down to how much is inlined; their time is the kernel's anyway. Where the linker is
+# LLD, equal functions are folded, relocations packed, and functions that are seldom called put apart.
+# What of glibc lies idle in them is left out (src/glibc.c). With getrandom's direct system call they
+# need no /dev either. `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is
+# installed.
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(FOLD_FLAGS)
 ifeq ($(TARGET),x86_64-unknown-linux-gnu)

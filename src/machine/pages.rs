@@ -6,6 +6,7 @@ use crate::config::{About, Config, Confinement, Toolset};
 use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
+use crate::time::Wall;
 use crate::wire;
 use crate::wire::redact::Redact;
 use serde::Serialize;
@@ -61,10 +62,14 @@ struct StatusPage<'a> {
     status: &'static str,
     created_at: f64,
     updated_at: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<f64>,
     session_id: &'a str,
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_event: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,9 +97,11 @@ impl Machine {
             status: run.status.name(),
             created_at: run.record.created.as_float(),
             updated_at: run.updated.as_float(),
+            started_at: run.waited.began(run.record.created).map(Wall::as_float),
             session_id: &run.record.session_id,
             model,
             last_event: run.last_event,
+            last_seq: run.log.shown_seq().checked_sub(1),
             output: outcome.and_then(|outcome| outcome.output.as_deref()),
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()),

@@ -6,7 +6,7 @@ use crate::id::{ConnId, RunId};
 use crate::limits::STEERS_WAITING_MAX;
 use crate::record::{Outcome, Record, Status, Stored};
 use crate::request::{Request, Steer};
-use crate::time::{Now, Tick, Wall};
+use crate::time::{Now, Tick, Waited, Wall};
 use crate::wire::sse;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct Run {
     pub request: Option<Arc<Request>>,
     pub status: Status,
     pub updated: Wall,
+    /// Until it began to work.
+    pub waited: Waited,
     pub log: Log,
     /// What matters only until the run is finished, and is there exactly until then: there are
     /// many more finished runs than others.
@@ -126,6 +128,7 @@ impl Run {
         Run {
             status: Status::Queued,
             updated: record.created,
+            waited: Waited::STILL,
             live: Some(Box::new(Live::new(record.created, now.tick))),
             record,
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
@@ -151,6 +154,7 @@ impl Run {
             status: stored.status,
             // The clock may have been set back meanwhile.
             updated: stored.updated.max(stored.record.created),
+            waited: stored.waited,
             log: Log::closed(stored.next_seq),
             last_event: stored.status.last_event(),
             outcome: stored.outcome,

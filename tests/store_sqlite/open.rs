@@ -71,7 +71,7 @@ fn a_file_of_version_1_opens_with_all_that_is_in_it() {
     assert_eq!(request.budget, Budget::default());
     commit(&mut store, [create(record(4))]);
     drop(store);
-    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "4");
+    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "5");
     assert_eq!(
         ask(&folder.file(), "SELECT status, output LIKE 'I could%' FROM runs WHERE no = 1"),
         "completed|1"

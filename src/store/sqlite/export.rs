@@ -33,7 +33,7 @@ const NUMBERS: &[&str] = &[
 
 /// The columns of a run's line; those named in `JSON` hold JSON.
 const RUN: &str = "\
-    SELECT id AS run_id, status, owner, session_id, created_at, updated_at, finished_at, lineage, \
+    SELECT id AS run_id, status, owner, session_id, created_at, updated_at, started_at, finished_at, lineage, \
     (SELECT id FROM runs AS it WHERE it.no = runs.parent) AS parent, model, instructions, \
     idempotency_key, usage, output, error, pending_steer, next_seq AS event_count FROM runs WHERE no = ?1";
 const REQUEST: &str =
@@ -42,7 +42,7 @@ const GRANT: &str = "SELECT id AS grant_id, owner, session_id, tool, arguments, 
                      WHERE no = ?1";
 const JSON: [&str; 5] = ["usage", "model_options", "budget", "input", "history"];
 /// Microseconds in the file, float seconds in the export, as clients are told them.
-const TIMES: [&str; 3] = ["created_at", "updated_at", "finished_at"];
+const TIMES: [&str; 4] = ["created_at", "updated_at", "started_at", "finished_at"];
 
 /// Writes what can be read of the file at `path` to `out`, one JSON object a line: a run, what it
 /// was asked, what came of it, and all its events as clients were sent them; then the grants.

@@ -2,6 +2,7 @@
 use super::access::Access;
 use super::approvals::Pending;
 use super::{Drain, Machine, Shelf};
+use crate::budget::Budget;
 use crate::config::{About, Config, Confinement, Toolset};
 use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
@@ -80,6 +81,8 @@ struct StatusPage<'a> {
     pending_steer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<Value>,
 }
 
 impl Machine {
@@ -107,6 +110,11 @@ impl Machine {
             error: outcome.and_then(|outcome| outcome.error.as_deref()),
             pending_steer: outcome.and_then(|outcome| outcome.pending_steer.as_deref()),
             approval: approval.map(Pending::to_json),
+            budget: run
+                .live
+                .as_ref()
+                .filter(|live| live.budget != Budget::default())
+                .map(|live| wire::budget::to_json(&live.budget)),
         })
     }
 

@@ -1,6 +1,7 @@
 //! One run as the server knows it: what it is, how it stands, and what it has said of late.
 use super::approvals::Pending;
 use super::log::{Log, Place};
+use crate::budget::Budget;
 use crate::event::{Event, Kind};
 use crate::id::{ConnId, RunId};
 use crate::limits::STEERS_WAITING_MAX;
@@ -10,7 +11,6 @@ use crate::time::{Now, Tick, Waited, Wall};
 use crate::wire::sse;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Run {
@@ -65,8 +65,8 @@ pub struct Live {
     pub approval: Option<Box<Pending>>,
     /// When the run began to work.
     pub started: Tick,
-    /// How long it may work. Known from when it begins.
-    pub wall: Option<Duration>,
+    /// How far it may go. Known from when it begins.
+    pub budget: Budget,
     /// What `stored_bytes` may come to.
     pub stored_max: usize,
     /// Bytes of an outcome that is on its way to the store.
@@ -83,7 +83,7 @@ impl Live {
             steers: VecDeque::new(),
             approval: None,
             started,
-            wall: None,
+            budget: Budget::default(),
             stored_max: 0,
             ending_bytes: 0,
             spoke_in: Spoken::default(),
@@ -96,7 +96,7 @@ impl Live {
     }
 
     pub fn late_at(&self) -> Option<Tick> {
-        self.wall.map(|limit| self.started.after_duration(limit))
+        self.budget.wall.map(|limit| self.started.after_duration(limit))
     }
 
     fn held(&self) -> usize {

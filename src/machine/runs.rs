@@ -373,7 +373,7 @@ impl Machine {
         let budget = request.budget.within(&self.config.budget);
         run.touched = self.now.tick;
         let live = run.live_mut();
-        (live.started, live.wall) = (self.now.tick, budget.wall);
+        (live.started, live.budget) = (self.now.tick, budget);
         self.run_begins(key, &request);
         self.outputs.push_back(Output::Start { run: key, request, budget });
         let run = self.runs.get(key).expect("it was there a moment ago");

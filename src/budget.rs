@@ -56,6 +56,9 @@ pub enum Limit {
 }
 
 impl Limit {
+    pub const ALL: [Limit; 5] =
+        [Limit::Wall, Limit::Turns, Limit::ToolCalls, Limit::Tokens, Limit::OutputBytes];
+
     /// Its name on the wire: in a request's `budget`, and in the `budget` of `run.failed`.
     pub fn name(self) -> &'static str {
         match self {

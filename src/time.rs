@@ -44,6 +44,25 @@ pub struct Now {
     pub wall: Wall,
 }
 
+/// How long something waited before it began, in whole milliseconds, or that it has not begun as far
+/// as is known. It takes half the room of a moment. What waits for 49 days has waited for no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited(u32);
+
+impl Waited {
+    pub const STILL: Waited = Waited(u32::MAX);
+
+    pub fn between(created: Wall, began: Wall) -> Waited {
+        let ms = began.0.saturating_sub(created.0) / 1_000;
+        Waited(u32::try_from(ms).unwrap_or(u32::MAX).min(u32::MAX - 1))
+    }
+
+    /// When it began, if it has and was created then.
+    pub fn began(self, created: Wall) -> Option<Wall> {
+        (self != Waited::STILL).then(|| Wall(created.0 + u64::from(self.0) * 1_000))
+    }
+}
+
 /// Year, month and day of a day counted from 1970-01-01.
 ///
 /// Years are counted from March, so that the leap day is the last of its year; 400 years have

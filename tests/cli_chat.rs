@@ -208,6 +208,29 @@ fn a_turn_is_steered_and_stopped_by_what_is_typed() {
 }
 
 #[test]
+fn a_turn_that_ends_before_it_could_hear_what_was_typed_says_so() {
+    let home = Home::new();
+    let served = home.serve(&[]);
+    for place in ["", &format!("--server {}", served.url)] {
+        let mut terminal = Terminal::new(&home, place);
+        terminal.await_text("> ");
+        terminal.press("run sleep 60\n");
+        terminal.await_text("asked to run `sleep 60`");
+        terminal.press("/steer run echo steered\n/stop\n");
+        terminal.await_text("stopped");
+        terminal.await_text("The turn was over before it could hear that. Say it again.");
+        terminal.await_text(PROMPT);
+        terminal.press("run true\n");
+        terminal.await_text("asked to run `true`");
+        terminal.await_text(PROMPT);
+        terminal.press("/quit\n");
+        let (shown, code) = terminal.end();
+        assert_eq!(code, 0, "{shown}");
+        assert!(!shown.contains("Say it again"), "{shown}");
+    }
+}
+
+#[test]
 fn what_chat_cannot_do_is_told_of_and_it_goes_on() {
     let home = Home::new();
     let done = all(&home, &["chat"], "/nonsense\n\nrun echo on\n");

@@ -92,9 +92,30 @@ fn a_run_that_works_is_shown_as_far_as_it_has_come() {
     let (home, place, model) = (Home::new(), Place::new(), Model::start());
     let server = place.start(&model.flags());
     let run = server.run("words 3 wait 1");
-    says(&server, &run, "message.delta");
+    let mut stream = served::wire::Stream::open(server.addr, &run, None).unwrap().unwrap();
+    while !stream.next().unwrap().expect("it goes on").text.contains("wait ") {}
     let done = ask(&home, &server, &["show", &run]);
     assert!(done.out.contains("running") && done.out.contains("word-2"), "{}", done.out);
+    let shown = ask(&home, &server, &["show", &run, "--json"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    let events = shown["events"].as_array().unwrap();
+    assert_eq!(events.last().unwrap()["seq"], shown["last_seq"], "all there were, and no more");
+}
+
+#[test]
+fn a_run_that_never_falls_silent_is_shown_up_to_where_it_was_with_its_budget() {
+    let (home, place, model) = (Home::new(), Place::new(), Model::start());
+    let server = place.start(&model.flags());
+    let body = r#"{"input":"words 100000 pace 20000","budget":{"wall_seconds":600,"turns":1}}"#;
+    let run = server.post("/v1/runs", "", body).json()["run_id"].as_str().unwrap().to_owned();
+    says(&server, &run, "message.delta");
+    let done = ask(&home, &server, &["show", &run, "--json"]);
+    let shown: Value = serde_json::from_str(&done.out).unwrap();
+    let events = shown["events"].as_array().unwrap();
+    assert_eq!(events.len() as u64, shown["last_seq"].as_u64().unwrap() + 1);
+    let done = ask(&home, &server, &["show", &run]);
+    assert!(done.out.contains("\nmay use 600 s, 1 turn\n"), "{}", done.out);
+    assert_eq!(ask(&home, &server, &["stop", &run]).code(), 0);
 }
 
 #[test]

@@ -184,9 +184,11 @@ fn a_run_cut_off_ends_as_interrupted_right_after_what_it_had_said() {
     assert_eq!(reader.frame(), ": open\n\n");
     let said = reader.frame();
     assert!(said.starts_with("id: 0\n") && said.contains("waiting "));
+    let began = site.status(&run)["started_at"].clone();
     let crashed = shelf.as_after_a_crash();
     let site = serve(&crashed);
     let page = site.await_status(&run, "interrupted");
+    assert!(began.is_f64() && page["started_at"] == began, "{page}");
     assert_eq!(page["error"], "The server ended while the run was working.");
     assert_eq!(page["last_event"], "run.interrupted");
     let stream = String::from_utf8(site.stream(&run)).unwrap();

@@ -9,16 +9,20 @@ mod packing;
 use common::{Reply, Site, parts_of_events};
 use document::{Document, is_of, source};
 use runwire::approval::Ask;
+use runwire::config::Retain;
 use runwire::config::{Key, Scope};
 use runwire::event::*;
 use runwire::id::{Key as Place, RunId, RunKey};
-use runwire::store::Memory;
+use runwire::record::{Answer, Batch, Fault, FaultKind, Pruned, Query, Recovered};
+use runwire::store::{Hands, Memory, Store};
 use runwire::time::Wall;
 use runwire::wire::{Reject, sse};
 use runwire::{Agent, Config, Context, Ending};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const PACKED: &str = "src/openapi/openapi.lz4";
@@ -705,6 +709,97 @@ fn refusals_for_want_of_room_are_described() {
     let mut auditor = Auditor { site: &slow, document: &document, seen: BTreeSet::new() };
     let request = "GET /health HTTP/1.1\r\n".to_owned();
     assert_eq!(auditor.send("GET", "/health", request).status, 408);
+}
+
+/// A store that can be made to fail.
+#[derive(Default)]
+struct Frail {
+    memory: Memory,
+    is_broken: Arc<AtomicBool>,
+}
+
+impl Frail {
+    fn look(&self) -> Result<(), Fault> {
+        let message = "as asked".to_owned();
+        let is_broken = self.is_broken.load(Ordering::SeqCst);
+        if is_broken { Err(Fault { kind: FaultKind::Full, message }) } else { Ok(()) }
+    }
+}
+
+impl Store for Frail {
+    fn name(&self) -> &'static str {
+        "frail"
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn recover(&mut self) -> Result<Recovered, Fault> {
+        self.memory.recover()
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), Fault> {
+        self.look()?;
+        self.memory.commit(batch)
+    }
+
+    fn answer(&mut self, query: &Query) -> Result<Answer, Fault> {
+        self.look()?;
+        self.memory.answer(query)
+    }
+
+    fn prune(&mut self, retain: &Retain, now: Wall) -> Result<Pruned, Fault> {
+        self.memory.prune(retain, now)
+    }
+
+    fn hands(&self) -> Result<Option<Hands>, Fault> {
+        Ok(None)
+    }
+}
+
+#[test]
+fn what_a_server_whose_store_fails_and_one_that_ends_answer_is_described() {
+    let document = Document::read();
+    let store = Frail::default();
+    let is_broken = store.is_broken.clone();
+    let site = Site::with_agent(Actor, common::Gate::default(), Box::new(store), |config| {
+        config.key = Some(KEY.to_owned());
+    });
+    let mut auditor = Auditor { site: &site, document: &document, seen: BTreeSet::new() };
+    let held = auditor.run(json!({ "input": "hold" }));
+    auditor.await_status(&held, "running");
+    is_broken.store(true, Ordering::SeqCst);
+    let unknown = RunId(1);
+    for path in [
+        "/v1/runs".to_owned(),
+        format!("/v1/runs/{unknown}"),
+        format!("/v1/runs/{unknown}/events"),
+        format!("/v1/events?runs={unknown}"),
+        "/v1/sessions".to_owned(),
+        "/v1/sessions/s".to_owned(),
+        "/v1/sessions/s/messages".to_owned(),
+    ] {
+        assert_eq!(auditor.ask("GET", &path, "").status, 500, "{path}");
+    }
+    for (method, path) in
+        [("DELETE", ""), ("POST", "/stop"), ("POST", "/steer"), ("POST", "/approval")]
+    {
+        let path = format!("/v1/runs/{unknown}{path}");
+        let body = if method == "POST" { r#"{"text":"x","choice":"deny"}"# } else { "" };
+        assert_eq!(auditor.ask(method, &path, body).status, 500, "{method} {path}");
+    }
+    let full = auditor.ask("POST", "/v1/runs", r#"{"input":"x"}"#);
+    assert_eq!((full.status, full.code()), (507, json!("store_unavailable")));
+    is_broken.store(false, Ordering::SeqCst);
+    common::wait_for("the store to be tried again", || {
+        (auditor.ask("POST", "/v1/runs", r#"{"input":"hold"}"#).status == 202).then_some(())
+    });
+    site.handle.drain();
+    common::wait_for("the drain to begin", || {
+        let reply = auditor.ask("POST", "/v1/runs", r#"{"input":"x"}"#);
+        (reply.status == 503).then_some(())
+    });
 }
 
 #[test]

@@ -91,6 +91,31 @@ fn past_the_places_runs_wait_and_past_the_queue_they_are_refused() {
 }
 
 #[test]
+fn a_status_tells_when_the_run_began_and_its_newest_event() {
+    let site = Site::with(|config| config.max_runs = 1);
+    let working = site.run("gate");
+    let waiting = site.run("say later");
+    let page = site.status(&waiting);
+    assert_eq!((&page["started_at"], &page["last_seq"]), (&Value::Null, &Value::Null), "{page}");
+    let page = site.await_status(&working, "running");
+    assert_eq!(page["started_at"], page["created_at"]);
+    site.gate.open();
+    for run in [&working, &waiting] {
+        let page = site.await_status(run, "completed");
+        let events = site.stream(run);
+        let last = parts_of_events(&events).pop().unwrap();
+        assert_eq!(page["last_seq"], last["seq"]);
+        let at = |field: &str| page[field].as_f64().unwrap();
+        assert!(at("created_at") <= at("started_at") && at("started_at") <= at("updated_at"));
+        let list = site.get("/v1/runs").json();
+        let listed = list["data"].as_array().unwrap().iter().find(|it| it["run_id"] == **run);
+        assert_eq!(listed.unwrap()["started_at"], page["started_at"]);
+    }
+    let began = |run| site.status(run)["started_at"].as_f64().unwrap();
+    assert!(began(&waiting) >= began(&working));
+}
+
+#[test]
 fn a_repeated_request_makes_no_second_run() {
     let site = Site::with(|config| (config.max_runs, config.max_queue) = (1, 0));
     let request = keyed("k-1", r#"{"input":"gate"}"#);

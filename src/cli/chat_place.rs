@@ -98,6 +98,8 @@ impl Here {
     }
 }
 
+const TOO_LATE: &str = "The turn was over before it could hear that. Say it again.";
+
 impl Turn {
     pub fn control(&self) -> Control {
         match self {
@@ -114,7 +116,7 @@ impl Turn {
                 let inbox = begun.handle.inbox.clone();
                 begun.follow(watch, budget.wall);
                 if !inbox.is_empty() {
-                    log::warn!("The turn was over before it could hear that. Say it again.");
+                    log::warn!("{TOO_LATE}");
                 }
                 let output = match watch.end() {
                     Some(End::Completed { output, .. }) => Some(output),
@@ -128,11 +130,16 @@ impl Turn {
             }
             #[cfg(feature = "llm")]
             Turn::There(client, run_id) => {
-                let events = Events::of(client, run_id, None)?;
-                match follow(&events.news, watch, None, &mut || {}) {
-                    Ok(()) => events.end(),
-                    Err(_) => Ok(()),
+                let path = format!("/v1/runs/{run_id}");
+                let events = Events::of(client.clone(), run_id, None)?;
+                if follow(&events.news, watch, None, &mut || {}).is_err() {
+                    return Ok(());
                 }
+                events.end()?;
+                if client.get(&path).is_ok_and(|status| status["pending_steer"].is_string()) {
+                    log::warn!("{TOO_LATE}");
+                }
+                Ok(())
             }
         }
     }

@@ -9,27 +9,20 @@ use super::print;
 use super::remote::Events;
 use super::render::{Screen, Style, View};
 use super::shown::{clean, one_line};
-use super::step::{Step, is_terminal};
+use super::step::Step;
 use super::watch::{style, width};
+use runwire::budget::Limit;
+use runwire::wire;
 use serde_json::Value;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// A run that works may speak forever: what it has said is shown once it is silent for as long ...
-const SILENCE: Duration = Duration::from_millis(500);
-/// ... or has been listened to for as long.
-const PATIENCE: Duration = Duration::from_secs(3);
+use std::time::Duration;
 
 /// Shows a run: how it stands, and its transcript. Returns the exit code.
 pub fn show(client: &Arc<Client>, run_id: &str, json: bool, env: &Env) -> Result<u8, String> {
     let get = |path: &str| client.get(path).map_err(Refused::into_text);
     let status = get(&format!("/v1/runs/{run_id}"))?;
-    let is_finished = matches!(
-        status["status"].as_str(),
-        Some("completed" | "failed" | "cancelled" | "interrupted")
-    );
-    let events = events(client, run_id, is_finished)?;
+    let events = events(client, run_id, status["last_seq"].as_u64())?;
     if json {
         let mut shown = status.to_string();
         // Each event is JSON already.
@@ -42,26 +35,28 @@ pub fn show(client: &Arc<Client>, run_id: &str, json: bool, env: &Env) -> Result
     Ok(print(&out))
 }
 
-/// The JSON of the run's events: all there will be, or all there are.
-fn events(client: &Arc<Client>, run_id: &str, is_finished: bool) -> Result<Vec<String>, String> {
+/// The JSON of the run's events up to this one: a run that works may speak forever.
+fn events(client: &Arc<Client>, run_id: &str, last: Option<u64>) -> Result<Vec<String>, String> {
+    let mut lines = Vec::new();
+    let Some(last) = last else { return Ok(lines) };
     let events = Events::of(client.clone(), run_id.to_owned(), None)?;
-    let (mut lines, began) = (Vec::new(), Instant::now());
     loop {
-        let is_over = !is_finished && began.elapsed() > PATIENCE;
-        let patience = if is_finished { Duration::from_secs(3600) } else { SILENCE };
-        match events.news.recv_timeout(patience) {
-            Ok(News::Event(line)) => lines.push(line),
-            Ok(News::Note(_)) => {}
-            Err(_) if is_finished => {
-                events.end()?;
-                return Ok(lines);
+        match events.news.recv() {
+            Ok(News::Event(line)) => {
+                let is_last = seq(&line).is_some_and(|seq| seq >= last);
+                lines.push(line);
+                if is_last {
+                    return Ok(lines);
+                }
             }
-            Err(_) => return Ok(lines),
-        }
-        if is_over || lines.last().is_some_and(|line| is_terminal(line)) {
-            return Ok(lines);
+            Ok(News::Note(_)) => {}
+            Err(_) => return events.end().map(|()| lines),
         }
     }
+}
+
+fn seq(event: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(event).ok()?["seq"].as_u64()
 }
 
 /// What the user said: in the session's messages if it is there, or else its beginning.
@@ -93,11 +88,19 @@ fn content(content: &Value) -> String {
 }
 
 fn head(status: &Value) -> String {
-    let began = status["created_at"].as_f64().unwrap_or_default() as u64;
+    let (what, at) = match &status["started_at"] {
+        Value::Null => ("asked", &status["created_at"]),
+        began => ("began", began),
+    };
+    let at = utc(at.as_f64().unwrap_or_default() as u64, 0);
     let mut head = format!("{}  {}\n", text(status, "run_id"), text(status, "status"));
-    head += &format!("began {}, model {}", utc(began, 0), text(status, "model"));
+    head += &format!("{what} {at}, model {}", text(status, "model"));
     if status["session_id"] != status["run_id"] {
         head += &format!(", session {}", text(status, "session_id"));
+    }
+    if let Ok(budget) = wire::budget::parse(status["budget"].clone()) {
+        let amounts: Vec<String> = Limit::ALL.iter().filter_map(|it| budget.amount(*it)).collect();
+        head += &format!("\nmay use {}", amounts.join(", "));
     }
     head + "\n\n"
 }

@@ -361,6 +361,7 @@ impl Machine {
                 status: run.status,
                 created: run.record.created,
                 updated: run.updated,
+                waited: run.waited,
                 session_id: run.record.session_id.clone(),
                 model: run.record.model.clone(),
                 preview: run.preview.clone(),

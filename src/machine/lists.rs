@@ -71,6 +71,7 @@ impl Machine {
         let run = self.runs.by_id(listed.id).and_then(|key| self.runs.get(key));
         if let Some(run) = run {
             (listed.status, listed.updated) = (run.status, run.updated);
+            listed.waited = run.waited;
         }
         listed
     }
@@ -86,6 +87,9 @@ impl Machine {
             "model": run.model.as_deref().unwrap_or(&self.pages.model),
             "preview": run.preview,
         });
+        if let Some(began) = run.waited.began(run.created) {
+            page["started_at"] = json!(began.as_float());
+        }
         if let Some(usage) = &run.usage {
             page["usage"] = json!(usage);
         }

@@ -2,10 +2,12 @@
 use super::access::Access;
 use super::approvals::Pending;
 use super::{Drain, Machine, Shelf};
+use crate::budget::Budget;
 use crate::config::{About, Config, Confinement, Toolset};
 use crate::event::{Runtime, Usage};
 use crate::id::RunKey;
 use crate::limits::IDEMPOTENCY_TTL_MS;
+use crate::time::Wall;
 use crate::wire;
 use crate::wire::redact::Redact;
 use serde::Serialize;
@@ -61,10 +63,14 @@ struct StatusPage<'a> {
     status: &'static str,
     created_at: f64,
     updated_at: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<f64>,
     session_id: &'a str,
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_event: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +81,8 @@ struct StatusPage<'a> {
     pending_steer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<Value>,
 }
 
 impl Machine {
@@ -92,14 +100,21 @@ impl Machine {
             status: run.status.name(),
             created_at: run.record.created.as_float(),
             updated_at: run.updated.as_float(),
+            started_at: run.waited.began(run.record.created).map(Wall::as_float),
             session_id: &run.record.session_id,
             model,
             last_event: run.last_event,
+            last_seq: run.log.shown_seq().checked_sub(1),
             output: outcome.and_then(|outcome| outcome.output.as_deref()),
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()),
             pending_steer: outcome.and_then(|outcome| outcome.pending_steer.as_deref()),
             approval: approval.map(Pending::to_json),
+            budget: run
+                .live
+                .as_ref()
+                .filter(|live| live.budget != Budget::default())
+                .map(|live| wire::budget::to_json(&live.budget)),
         })
     }
 

@@ -1,16 +1,16 @@
 //! One run as the server knows it: what it is, how it stands, and what it has said of late.
 use super::approvals::Pending;
 use super::log::{Log, Place};
+use crate::budget::Budget;
 use crate::event::{Event, Kind};
 use crate::id::{ConnId, RunId};
 use crate::limits::STEERS_WAITING_MAX;
 use crate::record::{Outcome, Record, Status, Stored};
 use crate::request::{Request, Steer};
-use crate::time::{Now, Tick, Wall};
+use crate::time::{Now, Tick, Waited, Wall};
 use crate::wire::sse;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Run {
@@ -19,6 +19,8 @@ pub struct Run {
     pub request: Option<Arc<Request>>,
     pub status: Status,
     pub updated: Wall,
+    /// Until it began to work.
+    pub waited: Waited,
     pub log: Log,
     /// What matters only until the run is finished, and is there exactly until then: there are
     /// many more finished runs than others.
@@ -63,8 +65,8 @@ pub struct Live {
     pub approval: Option<Box<Pending>>,
     /// When the run began to work.
     pub started: Tick,
-    /// How long it may work. Known from when it begins.
-    pub wall: Option<Duration>,
+    /// How far it may go. Known from when it begins.
+    pub budget: Budget,
     /// What `stored_bytes` may come to.
     pub stored_max: usize,
     /// Bytes of an outcome that is on its way to the store.
@@ -81,7 +83,7 @@ impl Live {
             steers: VecDeque::new(),
             approval: None,
             started,
-            wall: None,
+            budget: Budget::default(),
             stored_max: 0,
             ending_bytes: 0,
             spoke_in: Spoken::default(),
@@ -94,7 +96,7 @@ impl Live {
     }
 
     pub fn late_at(&self) -> Option<Tick> {
-        self.wall.map(|limit| self.started.after_duration(limit))
+        self.budget.wall.map(|limit| self.started.after_duration(limit))
     }
 
     fn held(&self) -> usize {
@@ -126,6 +128,7 @@ impl Run {
         Run {
             status: Status::Queued,
             updated: record.created,
+            waited: Waited::STILL,
             live: Some(Box::new(Live::new(record.created, now.tick))),
             record,
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
@@ -151,6 +154,7 @@ impl Run {
             status: stored.status,
             // The clock may have been set back meanwhile.
             updated: stored.updated.max(stored.record.created),
+            waited: stored.waited,
             log: Log::closed(stored.next_seq),
             last_event: stored.status.last_event(),
             outcome: stored.outcome,

@@ -17,7 +17,7 @@ use crate::limits::DRAIN_LAST_WORD_MS;
 use crate::record::{
     History, Idempotency, Lineage, Outcome, Query, Record, Status, Unfinished, Write,
 };
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use crate::wire::Reject;
 use crate::wire::redact::Redact;
 use std::collections::{BTreeMap, VecDeque};
@@ -273,7 +273,7 @@ impl Machine {
 
     /// Takes in a run that had not ended when the last server did: one that had begun is over.
     pub(super) fn take_over(&mut self, unfinished: Unfinished) {
-        let Unfinished { record, request, updated, next_seq } = unfinished;
+        let Unfinished { record, request, updated, waited, next_seq } = unfinished;
         let has_begun = request.is_none();
         let mut run = Run::new(record.clone(), request, self.now);
         run.request_bytes = run.request.as_deref().map_or(0, request_weight);
@@ -284,6 +284,7 @@ impl Machine {
         self.runs.waiting += 1;
         if has_begun {
             self.take_up(key);
+            self.runs.get_mut(key).expect("it was just taken in").waited = waited;
             self.conclude(key, interrupted("The server ended while the run was working."));
         } else if !self.runs.join_line(key, &record) {
             self.runs.queue.push_back(key);
@@ -315,6 +316,7 @@ impl Machine {
         let run = self.runs.get_mut(key).expect("a waiting run is not forgotten");
         run.status = Status::Running;
         run.updated = run.updated.max(now.wall);
+        run.waited = Waited::between(run.record.created, run.updated);
         let awaits_history = run.record.lineage != Lineage::Given;
         self.runs.waiting -= 1;
         self.runs.working += 1;
@@ -371,7 +373,7 @@ impl Machine {
         let budget = request.budget.within(&self.config.budget);
         run.touched = self.now.tick;
         let live = run.live_mut();
-        (live.started, live.wall) = (self.now.tick, budget.wall);
+        (live.started, live.budget) = (self.now.tick, budget);
         self.run_begins(key, &request);
         self.outputs.push_back(Output::Start { run: key, request, budget });
         let run = self.runs.get(key).expect("it was there a moment ago");

@@ -13,7 +13,7 @@ pub use write::{Batch, Grant, Pruned, Recovered, Row, Unfinished, Write};
 use crate::config::Webhook;
 use crate::event::{Kind, Usage};
 use crate::id::{RunId, RunNo};
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use std::sync::Arc;
 
 /// What of a run never changes, its input and history aside.
@@ -181,6 +181,7 @@ pub struct Stored {
     pub record: Arc<Record>,
     pub status: Status,
     pub updated: Wall,
+    pub waited: Waited,
     /// How many events it has.
     pub next_seq: u64,
     pub outcome: Option<Arc<Outcome>>,

@@ -3,7 +3,7 @@ use super::{HooksPage, Status, Stored};
 use crate::event::Usage;
 use crate::id::{RunId, RunNo};
 use crate::request::Message;
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +90,7 @@ pub struct Listed {
     pub status: Status,
     pub created: Wall,
     pub updated: Wall,
+    pub waited: Waited,
     pub session_id: Box<str>,
     pub model: Option<Box<str>>,
     /// The beginning of its input, on one line.

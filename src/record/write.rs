@@ -2,7 +2,7 @@
 use super::{Delivery, Outcome, Record, Status};
 use crate::id::{GrantId, HookId, RunNo};
 use crate::request::Request;
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use std::sync::Arc;
 
 /// Writes that are stored together or not at all.
@@ -91,6 +91,8 @@ pub struct Unfinished {
     pub request: Option<Arc<Request>>,
     /// When its last event happened, or it was created.
     pub updated: Wall,
+    /// Until it began, if it had.
+    pub waited: Waited,
     /// How many events it has.
     pub next_seq: u64,
 }

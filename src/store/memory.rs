@@ -14,7 +14,7 @@ use crate::record::{
     Answer, Batch, Fault, Lineage, Outcome, Pruned, Query, Record, Recovered, Row, Status, Write,
 };
 use crate::request::{Content, Message, Request};
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use sessions::{Session, SessionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -50,6 +50,7 @@ struct Run {
     origin: Origin,
     status: Status,
     updated: Wall,
+    waited: Waited,
     next_seq: u64,
     outcome: Option<Arc<Outcome>>,
     /// What was said between its input and its output, if anything was.
@@ -174,12 +175,16 @@ impl Memory {
             Lineage::Session | Lineage::Given => {}
         }
         self.run_mut(no).status = status;
+        if status != Status::Queued {
+            self.run_mut(no).waited = Waited::between(record.created, record.created);
+        }
     }
 
     fn begin(&mut self, no: RunNo, at: Wall) {
         let run = self.run_mut(no);
         run.status = Status::Running;
         run.updated = run.updated.max(at);
+        run.waited = Waited::between(run.record.created, at);
         if run.record.lineage == Lineage::Session {
             self.go_on_with_session(no);
         }
@@ -258,6 +263,7 @@ impl Run {
             asked: Asked::All(request.clone()),
             status: Status::Queued,
             updated: record.created,
+            waited: Waited::STILL,
             next_seq: 0,
             outcome: None,
             steps: None,

@@ -273,6 +273,41 @@ class Page(unittest.TestCase):
         self.assertFalse((self.server.home / "build").exists())
         self.assertEqual(self.server.status(run), "completed")
 
+    def test_what_is_asked_for_is_denied_by_saying_what_to_do_instead(self):
+        (self.server.home / "build").mkdir(exist_ok=True)
+        self.start("risky business")
+        self.browser.wait("the question", "return document.querySelector('.ask button')")
+        self.await_status("Asking")
+        self.browser.click("#input")
+        self.browser.type("keep it", "Enter")
+        self.browser.wait_text("Decided: Deny", ".ask")
+        self.await_status("Done")
+        self.browser.wait_text("keep it")
+        self.assertTrue((self.server.home / "build").exists())
+
+    def test_time_in_the_queue_is_time_waited_also_after_a_reload(self):
+        server = Server("--max-runs", "1", *self.model.flags)
+        try:
+            self.browser.open(server.link)
+            working = server.run("wait here")
+            self.start("tidy")
+            self.await_status("Queued")
+            waits = "return [...document.querySelectorAll('#legend span')].map((it) => it.textContent).join()"
+            self.browser.wait("a while", "return view.bar && now() - view.bar.last > 2")
+            self.assertRegex(self.browser.js(waits), "^waiting ")
+            self.model.go.set()
+            self.await_status("Done")
+            told = self.browser.js(waits)
+            self.assertRegex(told, "waiting [2-9]")
+            self.browser.shoot(SHOTS / "queued.png")
+            self.browser.js("location.reload()")
+            self.browser.wait("a new page", "return document.readyState === 'complete'")
+            self.await_status("Done")
+            self.browser.wait("the same bar", f"return (() => {{ {waits} }})() === arguments[0]", told)
+            self.assertEqual(server.status(working), "completed")
+        finally:
+            server.close()
+
     def test_a_conversation_goes_on_and_shows_what_came_before(self):
         first = self.start("tidy")
         self.await_status("Done")

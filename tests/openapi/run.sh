@@ -4,8 +4,9 @@ set -eu
 cd "$(dirname "$0")/../.."
 place=$(mktemp -d)
 server=
+relay=
 end() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    for it in $server $relay; do kill "$it" 2>/dev/null || true; done
     wait 2>/dev/null || true
     rm -rf "$place"
 }
@@ -22,6 +23,13 @@ until grep -q 'curl -sN' "$place/log"; do
     sleep 0.1
 done
 url=$(sed -n 's|.*listens on \(http://[^ ]*\).*|\1|p' "$place/log" | head -n 1)
+python3 -B tests/openapi/relay.py "${url##*:}" >"$place/relay" &
+relay=$!
+until [ -s "$place/relay" ]; do
+    kill -0 "$relay" || exit 1
+    sleep 0.1
+done
+url=$(cat "$place/relay")
 cd "$place"
 OPENAPI_KEY=$key schemathesis --config-file "$OLDPWD/tests/openapi/schemathesis.toml" \
     run "$url/openapi.json" --seed "${SEED:-20261122}" --no-color

@@ -9,7 +9,7 @@ use runwire::record::{
 };
 use runwire::request::{Message, Request};
 use runwire::store::transcript;
-use runwire::time::Wall;
+use runwire::time::{Waited, Wall};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +32,7 @@ pub struct Kept {
     pub request: Arc<Request>,
     pub status: Status,
     updated: Wall,
+    waited: Waited,
     parent: Option<RunNo>,
     /// What came before it and before all its parents.
     given: Vec<Message>,
@@ -109,6 +110,7 @@ impl Content {
             request: request.clone(),
             status: Status::Queued,
             updated: record.created,
+            waited: Waited::STILL,
             parent,
             given,
             lines: Vec::new(),
@@ -128,6 +130,7 @@ impl Content {
         let head = self.heads.get(&session).copied().flatten();
         let run = self.runs.get_mut(&no).expect("it was there a moment ago");
         assert_eq!(run.status, Status::Queued, "{no:?} began twice");
+        run.waited = Waited::between(run.record.created, at);
         (run.status, run.updated) = (Status::Running, at);
         if run.record.lineage == Lineage::Session && head.is_some() {
             (run.parent, run.given) = (head, Vec::new());
@@ -178,6 +181,7 @@ impl Content {
             record: run.record.clone(),
             request: (run.status == Status::Queued).then(|| run.request.clone()),
             updated: run.updated,
+            waited: run.waited,
             next_seq: run.lines.len() as u64,
         });
         let (last_no, grants) = (self.last_no, self.grants.clone());
@@ -337,6 +341,7 @@ impl Kept {
             record: self.record.clone(),
             status: self.status,
             updated: self.updated,
+            waited: self.waited,
             next_seq: self.lines.len() as u64,
             outcome: self.outcome.clone(),
         }
@@ -348,6 +353,7 @@ impl Kept {
             status: self.status,
             created: self.record.created,
             updated: self.updated,
+            waited: self.waited,
             session_id: self.record.session_id.clone(),
             model: None,
             preview: self.request.input.preview(),

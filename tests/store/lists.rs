@@ -123,6 +123,7 @@ fn a_listed_run_tells_what_lists_show() {
             status: Status::Running,
             created: stored.record.created,
             updated: stored.updated,
+            waited: stored.waited,
             session_id: "s".into(),
             model: stored.record.model.clone(),
             preview: "Hello there".into(),

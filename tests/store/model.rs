@@ -8,7 +8,7 @@ use runwire::record::{
 };
 use runwire::request::{Content, Message, Request, ToolCall};
 use runwire::store::transcript::NO_RESULT;
-use runwire::time::Wall;
+use runwire::time::{Waited, Wall};
 use std::sync::Arc;
 
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub struct Run {
     pub request: Arc<Request>,
     pub status: Status,
     pub updated: Wall,
+    waited: Waited,
     pub events: Vec<Event>,
     outcome: Option<Arc<Outcome>>,
     parent: Option<RunNo>,
@@ -62,6 +63,7 @@ impl Model {
             request: request.clone(),
             status: Status::Queued,
             updated: record.created,
+            waited: Waited::STILL,
             events: Vec::new(),
             outcome: None,
             parent,
@@ -79,6 +81,7 @@ impl Model {
         let head = session.and_then(|session| self.sessions[session].head);
         let run = self.run_mut(no);
         (run.status, run.updated) = (Status::Running, at);
+        run.waited = Waited::between(record.created, at);
         if record.lineage == Lineage::Session && head.is_some() {
             (run.parent, run.given) = (head, Vec::new());
         }
@@ -250,6 +253,7 @@ impl Run {
             record: self.record.clone(),
             status: self.status,
             updated: self.updated,
+            waited: self.waited,
             next_seq: self.events.len() as u64,
             outcome: self.outcome.clone(),
         }
@@ -262,6 +266,7 @@ impl Run {
             status: self.status,
             created: self.record.created,
             updated: self.updated,
+            waited: self.waited,
             session_id: self.record.session_id.clone(),
             model: self.record.model.clone(),
             preview: self.request.input.preview(),

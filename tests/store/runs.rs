@@ -5,7 +5,7 @@ use crate::desk::{
 use crate::on_each;
 use runwire::id::RunId;
 use runwire::record::{Answer, Lineage, Outcome, Query, Status, Stored, Write};
-use runwire::time::Wall;
+use runwire::time::{Waited, Wall};
 use std::sync::Arc;
 
 fn idempotent(desk: &mut Desk, owner: &str, key: &str, since: Wall) -> Option<Stored> {
@@ -33,6 +33,7 @@ fn a_run_is_found_as_it_was_created() {
                 record: record.clone(),
                 status: Status::Queued,
                 updated: created,
+                waited: Waited::STILL,
                 next_seq: 0,
                 outcome: None,
             };
@@ -56,8 +57,11 @@ fn a_run_goes_from_waiting_to_working_to_its_end() {
     on_each(|desk| {
         let run = desk.queue(asked("Hello"));
         assert_eq!(status(desk, run), Status::Queued);
+        assert_eq!(desk.run(ANN, run.id).unwrap().waited, Waited::STILL);
         desk.start(run);
         assert_eq!(status(desk, run), Status::Running);
+        let begun = desk.run(ANN, run.id).unwrap();
+        assert_eq!(begun.waited, Waited::between(begun.record.created, begun.updated));
         desk.say(run, vec![delta("a"), started("a", "t")]);
         desk.finish(run, completed("a"));
         let at = desk.tick();

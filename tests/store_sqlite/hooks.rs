@@ -4,6 +4,7 @@ use runwire::config::{Retain, Webhook};
 use runwire::id::{HookId, RunNo};
 use runwire::record::{Answer, Delivery, HooksPage, Query, Record, Write};
 use runwire::store::Store;
+use runwire::store::sqlite::{check, export};
 use runwire::time::Wall;
 use std::sync::Arc;
 
@@ -87,4 +88,53 @@ fn an_unfinished_run_comes_back_with_its_webhook() {
     commit(&mut folder.open(), [create(record.clone())]);
     let recovered = folder.open().recover().unwrap().unfinished;
     assert_eq!(recovered[0].record.webhook, record.webhook);
+}
+
+#[test]
+fn deliveries_are_exported_without_what_of_their_address_may_be_secret() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    commit(&mut store, whole(record(1), 2));
+    let told = [
+        delivery(1, 1, "https://a.example:8443/hush?token=hush", 1_500_000),
+        delivery(2, 1, "https://b.example/hush", 7),
+    ];
+    commit(&mut store, hooks(&told));
+    drop(store);
+    let mut out = Vec::new();
+    let exported = export(&folder.file(), &mut out).unwrap();
+    assert_eq!((exported.runs, exported.deliveries), (1, 2));
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains("hush"), "{text}");
+    let line: serde_json::Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+    let expected = serde_json::json!({"delivery_id": HookId(1).to_string(), "no": 1,
+        "run_id": id(1).to_string(), "origin": "https://a.example:8443", "event": "run.completed",
+        "tries": 0, "due_at": 1.5, "body": {"é": 1}});
+    assert_eq!(line, expected);
+}
+
+#[test]
+fn a_check_tells_of_deliveries_that_nobody_can_have_written() {
+    let folder = Folder::new();
+    let mut store = folder.open();
+    for no in 1..=2 {
+        commit(&mut store, whole(record(no), 2));
+    }
+    let all: Vec<Delivery> =
+        (1..=4).map(|id| delivery(id, 2, "https://a.example/x?y", 5)).collect();
+    commit(&mut store, hooks(&all));
+    let retain = Retain { runs: Some(0), ..Retain::default() };
+    store.prune(&retain, Wall(u64::MAX / 4)).unwrap();
+    drop(store);
+    assert_eq!(check(&folder.file()).unwrap().problems, [""; 0], "their run may be gone");
+    let broken = ["run = 3", "event = 'run.steered'", "origin = 'https://b.example'"];
+    let ids = (1..=3).map(|id| HookId(id).to_string()).collect::<Vec<_>>();
+    for (id, what) in ids.iter().zip(broken) {
+        ask(&folder.file(), &format!("UPDATE hooks SET {what} WHERE id = '{id}' RETURNING 1"));
+    }
+    let problems = check(&folder.file()).unwrap().problems;
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for (id, problem) in ids.iter().zip(&problems) {
+        assert!(problem.contains(id), "{id} is not in {problem}");
+    }
 }

@@ -54,6 +54,16 @@ fn a_file_from_a_later_version_is_refused_and_left_as_it_is() {
     assert_eq!(fault.kind, FaultKind::Newer);
 }
 
+#[test]
+fn a_big_file_of_version_1_opens() {
+    let folder = Folder::new();
+    load(&folder.file(), include_str!("../data/store/version_1.sql"));
+    let grown = "UPDATE runs SET output = hex(zeroblob(9000000)) WHERE no = 1 RETURNING no";
+    assert_eq!(ask(&folder.file(), grown), "1");
+    assert!(fs::metadata(folder.file()).unwrap().len() > 17_000_000);
+    assert_eq!(folder.open().recover().unwrap().unfinished.len(), 2);
+}
+
 /// A file of the schema's first version, as its server left it when it was killed: a run that had
 /// ended, one at work, one that waited.
 #[test]
@@ -71,7 +81,7 @@ fn a_file_of_version_1_opens_with_all_that_is_in_it() {
     assert_eq!(request.budget, Budget::default());
     commit(&mut store, [create(record(4))]);
     drop(store);
-    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "4");
+    assert_eq!(ask(&folder.file(), "PRAGMA user_version"), "5");
     assert_eq!(
         ask(&folder.file(), "SELECT status, output LIKE 'I could%' FROM runs WHERE no = 1"),
         "completed|1"

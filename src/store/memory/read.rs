@@ -222,6 +222,7 @@ impl Run {
             status: self.status,
             created: self.record.created,
             updated: self.updated,
+            waited: self.waited,
             session_id: self.record.session_id.clone(),
             model: self.record.model.clone(),
             preview: self.asked.input().preview(),
@@ -235,6 +236,7 @@ impl Run {
             record: self.record.clone(),
             status: self.status,
             updated: self.updated,
+            waited: self.waited,
             next_seq: self.next_seq,
             outcome: self.outcome.clone(),
         }

@@ -47,6 +47,14 @@ const RULES: &[&str] = &[
      AND tool = it.tool AND arguments = it.arguments)",
     "SELECT DISTINCT 'run ' || run || ': it has events but is not there' FROM events \
      WHERE run NOT IN (SELECT no FROM runs) AND run NOT IN (SELECT run FROM leftovers)",
+    // A run that was cleaned up may be gone before all are told of it.
+    "SELECT 'delivery ' || id || ': there never was a run ' || run FROM hooks WHERE run > \
+     max((SELECT value FROM numbers WHERE name = 'last_no'), ifnull((SELECT max(no) FROM runs), 0))",
+    "SELECT 'delivery ' || id || ': it tells of ' || event || ', which no webhook is told of' FROM hooks \
+     WHERE event NOT IN ('run.completed', 'run.failed', 'run.cancelled', 'run.interrupted', \
+     'approval.request')",
+    "SELECT 'delivery ' || id || ': its address is not at ' || origin FROM hooks \
+     WHERE substr(url, 1, length(origin)) <> origin",
 ];
 
 /// Checks the file at `path`, all of it, and writes nothing. A server may be using it.

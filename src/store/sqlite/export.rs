@@ -16,6 +16,8 @@ pub struct Exported {
     pub runs: u64,
     pub events: u64,
     pub grants: u64,
+    /// Deliveries to webhooks that have not been made.
+    pub deliveries: u64,
     /// Runs of which only the events could be read, or nothing but that they were there.
     pub unread_runs: u64,
     /// Events that should be there and could not be read.
@@ -33,19 +35,23 @@ const NUMBERS: &[&str] = &[
 
 /// The columns of a run's line; those named in `JSON` hold JSON.
 const RUN: &str = "\
-    SELECT id AS run_id, status, owner, session_id, created_at, updated_at, finished_at, lineage, \
+    SELECT id AS run_id, status, owner, session_id, created_at, updated_at, started_at, finished_at, lineage, \
     (SELECT id FROM runs AS it WHERE it.no = runs.parent) AS parent, model, instructions, \
     idempotency_key, usage, output, error, pending_steer, next_seq AS event_count FROM runs WHERE no = ?1";
 const REQUEST: &str =
     "SELECT provider, model_options, budget, input, history FROM requests WHERE run = ?1";
 const GRANT: &str = "SELECT id AS grant_id, owner, session_id, tool, arguments, created_at FROM grants \
                      WHERE no = ?1";
-const JSON: [&str; 5] = ["usage", "model_options", "budget", "input", "history"];
+/// Of the address only whose it is: the rest may be as good as a key.
+const DELIVERY: &str = "SELECT id AS delivery_id, run AS no, (SELECT runs.id FROM runs WHERE runs.no = run) \
+                        AS run_id, origin, event, tries, due_at, body FROM hooks WHERE rowid = ?1";
+const JSON: [&str; 6] = ["usage", "model_options", "budget", "input", "history", "body"];
 /// Microseconds in the file, float seconds in the export, as clients are told them.
-const TIMES: [&str; 3] = ["created_at", "updated_at", "finished_at"];
+const TIMES: [&str; 5] = ["created_at", "updated_at", "started_at", "finished_at", "due_at"];
 
 /// Writes what can be read of the file at `path` to `out`, one JSON object a line: a run, what it
-/// was asked, what came of it, and all its events as clients were sent them; then the grants.
+/// was asked, what came of it, and all its events as clients were sent them; then the grants, and the deliveries that wait, without
+/// their addresses.
 ///
 /// # Errors
 /// Whatever keeps the file from being read at all, and `Other` if `out` fails.
@@ -53,7 +59,8 @@ pub fn export(path: &Path, out: &mut dyn Write) -> Result<Exported, Fault> {
     let db = open_known(path)?;
     let mut export = Export { db: &db, done: Exported::default(), scattered: None };
     let goes = numbers(&db).into_iter().try_for_each(|no| export.run(no, out));
-    goes.and_then(|()| export.grants(out)).and_then(|()| out.flush()).map_err(|error| {
+    let goes = goes.and_then(|()| export.grants(out)).and_then(|()| export.deliveries(out));
+    goes.and_then(|()| out.flush()).map_err(|error| {
         let message = format!("the export could not be written: {error}");
         Fault { kind: FaultKind::Other, message }
     })?;
@@ -93,20 +100,32 @@ impl Export<'_> {
     }
 
     fn grants(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let mut numbers = Vec::new();
+        self.done.grants = self.lines_of(GRANT, "SELECT no FROM grants ORDER BY no", out)?;
+        Ok(())
+    }
+
+    fn deliveries(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let all = "SELECT rowid FROM hooks ORDER BY rowid";
+        self.done.deliveries = self.lines_of(DELIVERY, all, out)?;
+        Ok(())
+    }
+
+    /// Writes a line for each row that `all` numbers and `one` finds. Returns how many those are.
+    fn lines_of(&self, one: &str, all: &str, out: &mut dyn Write) -> io::Result<u64> {
+        let (mut numbers, mut count) = (Vec::new(), 0);
         // Where it ends early, so does what is left of them.
-        each(self.db, "SELECT no FROM grants ORDER BY no", |row| {
+        each(self.db, all, |row| {
             numbers.push(row.get(0)?);
             Ok(())
         });
         for no in numbers {
             let mut line = Map::new();
-            if let Ok(true) = columns(self.db, GRANT, no, &mut line) {
+            if let Ok(true) = columns(self.db, one, no, &mut line) {
                 writeln!(out, "{}", Value::Object(line))?;
-                self.done.grants += 1;
+                count += 1;
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     fn events(

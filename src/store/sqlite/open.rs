@@ -168,7 +168,13 @@ fn touch(db: &Connection) -> rusqlite::Result<Option<String>> {
     if number("freelist_count")? >= number("page_count")? {
         return Ok(Some("it has more free pages than pages".to_owned()));
     }
-    for table in ["runs", "requests", "events", "leftovers", "grants"] {
+    // An older file has fewer tables.
+    let mut find = db.prepare(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE '%WITHOUT ROWID'",
+    )?;
+    let tables =
+        find.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    for table in tables {
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT * FROM {table} ORDER BY rowid {order} LIMIT 1");
             db.prepare(&sql)?.query([])?.next()?;

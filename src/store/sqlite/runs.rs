@@ -6,7 +6,7 @@ use crate::record::{
     Unfinished,
 };
 use crate::request::Request;
-use crate::time::Wall;
+use crate::time::{Waited, Wall};
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const PROGRESS: &str = "\
       ORDER BY first_seq DESC LIMIT 1), 0)), updated_at) AS updated, \
     iif(finished_at IS NULL, ifnull((SELECT last_seq + 1 FROM events WHERE run = no \
       ORDER BY first_seq DESC LIMIT 1), 0), next_seq) AS reached";
-const OUTCOME: &str = "usage, error, pending_steer, output";
+const OUTCOME: &str = "started_at, usage, error, pending_steer, output";
 
 /// What one run has come to.
 pub fn run(db: &Connection, owner: &str, id: RunId) -> rusqlite::Result<Answer> {
@@ -60,7 +60,8 @@ pub fn list(
     let by_status = status.map_or("?3 IS NULL", |_| "status = ?3");
     let by_session = session.map_or("?4 IS NULL", |_| "session_id = ?4");
     let sql = format!(
-        "SELECT id, status, created_at, {PROGRESS}, session_id, model, preview, usage, error \
+        "SELECT id, status, created_at, {PROGRESS}, session_id, model, preview, usage, error, \
+         started_at \
          FROM runs WHERE owner = ?1 AND no < ?2 AND {by_status} AND {by_session} \
          ORDER BY no DESC LIMIT ?5"
     );
@@ -86,17 +87,18 @@ pub fn recover(db: &Connection) -> rusqlite::Result<Recovered> {
         |row| row.get(0),
     )?;
     let sql = format!(
-        "SELECT status, {PROGRESS}, {RECORD} FROM runs WHERE finished_at IS NULL ORDER BY no"
+        "SELECT status, {PROGRESS}, started_at, {RECORD} FROM runs WHERE finished_at IS NULL ORDER BY no"
     );
     let mut find = db.prepare(&sql)?;
     let unfinished = find.query_map([], |row| {
-        let record = record(row, 3)?;
+        let record = record(row, 4)?;
+        let waited = waited(row, 3, record.created)?;
         let (updated, next_seq) = (wall(row, 1)?, row.get(2)?);
         let request = match status_of(row, 0)? {
             Status::Queued => Some(Arc::new(request(db, &record)?)),
             _ => None,
         };
-        Ok(Unfinished { record: Arc::new(record), request, updated, next_seq })
+        Ok(Unfinished { record: Arc::new(record), request, updated, waited, next_seq })
     })?;
     let unfinished = unfinished.collect::<rusqlite::Result<_>>()?;
     Ok(Recovered { last_no, unfinished, grants: grants::all(db)? })
@@ -133,13 +135,15 @@ fn number(db: &Connection, owner: &str, id: RunId) -> rusqlite::Result<Option<i6
 fn stored(row: &Row<'_>) -> rusqlite::Result<Box<Stored>> {
     let status = status_of(row, 0)?;
     let outcome = Outcome {
-        usage: read_optional(row, 3, json::usage)?,
-        error: row.get(4)?,
-        pending_steer: row.get(5)?,
-        output: row.get(6)?,
+        usage: read_optional(row, 4, json::usage)?,
+        error: row.get(5)?,
+        pending_steer: row.get(6)?,
+        output: row.get(7)?,
     };
+    let record = record(row, 8)?;
     Ok(Box::new(Stored {
-        record: Arc::new(record(row, 7)?),
+        waited: waited(row, 3, record.created)?,
+        record: Arc::new(record),
         status,
         updated: wall(row, 1)?,
         next_seq: row.get(2)?,
@@ -148,10 +152,12 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Box<Stored>> {
 }
 
 fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+    let created = wall(row, 2)?;
     Ok(Listed {
         id: read(row, 0, RunId::parse)?,
         status: status_of(row, 1)?,
-        created: wall(row, 2)?,
+        created,
+        waited: waited(row, 10, created)?,
         updated: wall(row, 3)?,
         session_id: row.get(5)?,
         model: row.get(6)?,
@@ -190,6 +196,11 @@ fn record(row: &Row<'_>, first: usize) -> rusqlite::Result<Record> {
         idempotency,
         webhook: read_optional(row, first + 11, json::webhook)?.map(Box::new),
     })
+}
+
+fn waited(row: &Row<'_>, column: usize, created: Wall) -> rusqlite::Result<Waited> {
+    let began: Option<u64> = row.get(column)?;
+    Ok(began.map_or(Waited::STILL, |began| Waited::between(created, Wall(began))))
 }
 
 fn status_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {

@@ -56,8 +56,8 @@ fn create(
     db.prepare_cached(
         "INSERT INTO runs (no, id, owner, session_id, status, created_at, updated_at, lineage, \
          parent, next_seq, messages, idempotency_key, fingerprint, model, preview, instructions, \
-         webhook) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, ?14)",
+         webhook, started_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, 0, 0, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
         int(record.no.0),
@@ -74,6 +74,7 @@ fn create(
         request.input.preview(),
         record.instructions.as_deref(),
         record.webhook.as_deref().map(json::of_webhook),
+        (status != Status::Queued).then(|| int(record.created.0)),
     ])?;
     ask(db, record.no, request)
 }
@@ -126,7 +127,7 @@ fn head(db: &Connection, owner: &str, session: &str) -> rusqlite::Result<Option<
 fn begin(db: &Connection, no: RunNo, at: Wall) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE runs SET status = 'running', updated_at = max(updated_at, ?2), \
-         parent = CASE lineage WHEN 'session' THEN (SELECT head FROM sessions \
+         started_at = ?2, parent = CASE lineage WHEN 'session' THEN (SELECT head FROM sessions \
            WHERE sessions.owner = runs.owner AND sessions.id = runs.session_id) ELSE parent END \
          WHERE no = ?1",
     )?

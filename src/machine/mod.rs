@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod note;
 mod owners;
+mod pack;
 #[cfg(feature = "page")]
 mod page;
 mod pages;

@@ -94,7 +94,7 @@ impl Machine {
             updated_at: run.updated.as_float(),
             session_id: &run.record.session_id,
             model,
-            last_event: run.last_event,
+            last_event: run.last_event(),
             output: outcome.and_then(|outcome| outcome.output.as_deref()),
             usage: outcome.and_then(|outcome| outcome.usage),
             error: outcome.and_then(|outcome| outcome.error.as_deref()),

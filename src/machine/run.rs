@@ -23,8 +23,6 @@ pub struct Run {
     /// What matters only until the run is finished, and is there exactly until then: there are
     /// many more finished runs than others.
     pub live: Option<Box<Live>>,
-    /// The last event shown.
-    pub last_event: Option<&'static str>,
     /// What came of it, exactly when the run is finished.
     pub outcome: Option<Arc<Outcome>>,
     /// The terminal event has come, and may not have been shown yet: what is said to the run now
@@ -48,11 +46,13 @@ pub struct Run {
 }
 
 // A hundred thousand finished ones must fit.
-const _: () = assert!(size_of::<Run>() <= 216);
+const _: () = assert!(size_of::<Run>() <= 200);
 
 /// An unfinished run beyond what is known of all.
 #[derive(Debug)]
 pub struct Live {
+    /// The last event shown.
+    pub last_event: Option<&'static str>,
     /// When the last event happened, shown or not: none that follows may be before it.
     pub said_at: Wall,
     /// How many events its agent has said.
@@ -76,6 +76,7 @@ pub struct Live {
 impl Live {
     fn new(said_at: Wall, started: Tick) -> Live {
         Live {
+            last_event: None,
             said_at,
             heard: 0,
             steers: VecDeque::new(),
@@ -131,7 +132,6 @@ impl Run {
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
             request,
             log: Log::default(),
-            last_event: None,
             outcome: None,
             has_ended: false,
             subscribers: Vec::new(),
@@ -152,7 +152,6 @@ impl Run {
             // The clock may have been set back meanwhile.
             updated: stored.updated.max(stored.record.created),
             log: Log::closed(stored.next_seq),
-            last_event: stored.status.last_event(),
             outcome: stored.outcome,
             live: None,
             has_ended: true,
@@ -193,7 +192,7 @@ impl Run {
         self.log.push(scratch, segment_max);
         let status = Status::after(&event.kind);
         if status.is_some() {
-            self.log.seal(sse::CLOSED);
+            self.log.seal();
             self.has_ended = true;
         }
         Taken {
@@ -208,10 +207,25 @@ impl Run {
     /// Lets readers see what was said up to `written`, of which the last was the event `name`.
     pub fn show(&mut self, written: Place, name: &'static str, at: Wall) {
         self.log.show(written);
-        self.last_event = Some(name);
+        if let Some(live) = &mut self.live {
+            live.last_event = Some(name);
+        }
         self.updated = self.updated.max(at);
         if self.approval().is_some_and(|pending| pending.seq < written.seq) {
             self.status = Status::WaitingForApproval;
+        }
+    }
+
+    /// The last event shown.
+    pub fn last_event(&self) -> Option<&'static str> {
+        self.live.as_ref().map_or(self.status.last_event(), |live| live.last_event)
+    }
+
+    /// Has a finished run take as little room as it can while nobody reads it.
+    pub fn fold(&mut self, scratch: &mut Vec<u8>) {
+        if self.status.is_finished() && self.subscribers.is_empty() {
+            self.subscribers = Vec::new();
+            self.log.pack(self.record.id, scratch);
         }
     }
 
@@ -292,5 +306,6 @@ impl Run {
         assert!(self.status != Status::Queued || self.request.is_some());
         assert!(!self.status.is_finished() || self.request.is_none());
         assert!(self.record.created <= self.updated);
+        assert!(!self.log.is_packed() || self.subscribers.is_empty(), "a packed log is read");
     }
 }

@@ -484,7 +484,14 @@ impl Machine {
         let written = run.log.written();
         let record = run.record.clone();
         self.show(key, written, name, at);
-        let bytes = self.runs.get(key).expect("it was there a moment ago").bytes();
+        let nobody_watches = self.watchers.is_empty();
+        let run = self.runs.get_mut(key).expect("it was there a moment ago");
+        if nobody_watches {
+            // Nobody is told of it again but from the store, which has it too.
+            run.preview = Box::default();
+        }
+        run.fold(&mut self.scratch);
+        let bytes = run.bytes();
         self.runs.note_finished(key, bytes);
         self.runs.leave(key, was, &record);
         self.arm_run(key);

@@ -9,8 +9,8 @@ use std::iter::once;
 
 /// Stands for the first phrase, the next character for the second, and so on.
 const FIRST_CODE: u8 = 0x0e;
-/// In the order in which a log has them.
-const PHRASES: [&str; 14] = [
+/// In the order in which a log has them, those last that few have.
+const PHRASES: [&str; 15] = [
     "\r\nid: ",
     "\ndata: {\"event\":\"run.completed\",\"run_id\":\"run_",
     // Here comes the run's id.
@@ -20,12 +20,13 @@ const PHRASES: [&str; 14] = [
     "\",\"usage\":{\"input_tokens\":",
     ",\"output_tokens\":",
     ",\"total_tokens\":",
-    ",\"cache_read_tokens\":",
-    ",\"cache_write_tokens\":",
+    ",\"cache_read_tokens\":0,\"cache_write_tokens\":0",
     "},\"runtime\":{\"provider\":\"",
     "\",\"model\":\"",
     "\"}}\n\n\r\n11\r\n: stream closed\n\n\r\n0\r\n\r\n",
     "\ndata: {\"event\":\"message.delta\",\"run_id\":\"run_",
+    ",\"cache_read_tokens\":",
+    ",\"cache_write_tokens\":",
 ];
 const ID_CODE: u8 = FIRST_CODE + PHRASES.len() as u8;
 

@@ -15,8 +15,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Run {
     pub record: Arc<Record>,
-    /// What its agent is to be asked. Until it begins.
-    pub request: Option<Arc<Request>>,
     pub status: Status,
     pub updated: Wall,
     pub log: Log,
@@ -46,11 +44,13 @@ pub struct Run {
 }
 
 // A hundred thousand finished ones must fit.
-const _: () = assert!(size_of::<Run>() <= 200);
+const _: () = assert!(size_of::<Run>() <= 192);
 
 /// An unfinished run beyond what is known of all.
 #[derive(Debug)]
 pub struct Live {
+    /// What its agent is to be asked. Until it begins.
+    pub request: Option<Arc<Request>>,
     /// The last event shown.
     pub last_event: Option<&'static str>,
     /// When the last event happened, shown or not: none that follows may be before it.
@@ -74,8 +74,9 @@ pub struct Live {
 }
 
 impl Live {
-    fn new(said_at: Wall, started: Tick) -> Live {
+    fn new(request: Option<Arc<Request>>, said_at: Wall, started: Tick) -> Live {
         Live {
+            request,
             last_event: None,
             said_at,
             heard: 0,
@@ -127,10 +128,9 @@ impl Run {
         Run {
             status: Status::Queued,
             updated: record.created,
-            live: Some(Box::new(Live::new(record.created, now.tick))),
-            record,
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
-            request,
+            live: Some(Box::new(Live::new(request, record.created, now.tick))),
+            record,
             log: Log::default(),
             outcome: None,
             has_ended: false,
@@ -238,6 +238,11 @@ impl Run {
         self.live.as_deref_mut().expect("the run is not finished")
     }
 
+    /// What its agent is to be asked, unless it has begun.
+    pub fn request(&self) -> Option<&Arc<Request>> {
+        self.live.as_ref()?.request.as_ref()
+    }
+
     /// What its agent waits for.
     pub fn approval(&self) -> Option<&Pending> {
         self.live.as_ref()?.approval.as_deref()
@@ -299,12 +304,11 @@ impl Run {
         assert!(steers == 0 || self.status.is_working() && !self.has_ended);
         let is_asking = self.approval().is_some();
         assert!(!is_asking || self.status.is_working() && !self.has_ended);
-        assert!(!is_asking || self.request.is_none() && self.status != Status::Stopping);
+        assert!(!is_asking || self.request().is_none() && self.status != Status::Stopping);
         let is_shown = self.approval().is_some_and(|pending| pending.seq < self.log.shown_seq());
         assert_eq!(self.status == Status::WaitingForApproval, is_shown);
         assert!(steers <= STEERS_WAITING_MAX);
-        assert!(self.status != Status::Queued || self.request.is_some());
-        assert!(!self.status.is_finished() || self.request.is_none());
+        assert!(self.status != Status::Queued || self.request().is_some());
         assert!(self.record.created <= self.updated);
         assert!(!self.log.is_packed() || self.subscribers.is_empty(), "a packed log is read");
     }

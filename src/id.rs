@@ -92,7 +92,14 @@ impl RunId {
 
     /// The name under which a later run may continue from this one.
     pub fn response_id(self) -> String {
-        format!("resp_{:032x}", self.0)
+        self.behind("resp_")
+    }
+
+    /// The run's name behind `start`, which says what is meant by it.
+    pub fn behind(self, start: &str) -> String {
+        let digits = hex_digits(self.0);
+        let digits = std::str::from_utf8(&digits).expect("digits are ASCII");
+        [start, digits].concat()
     }
 }
 
@@ -105,11 +112,22 @@ impl fmt::Display for RunId {
 /// `n` as 32 hexadecimal digits in lower case.
 pub fn hex_digits(n: u128) -> [u8; 32] {
     let mut text = [0; 32];
-    for (byte, pair) in n.to_be_bytes().iter().zip(text.chunks_exact_mut(2)) {
-        let digit = |value: u8| b"0123456789abcdef"[usize::from(value & 15)];
-        (pair[0], pair[1]) = (digit(byte >> 4), digit(*byte));
+    // Eight digits at a time, each in a byte of its own: a step for each would cost four times that.
+    for (word, eight) in text.chunks_exact_mut(8).zip(0..) {
+        word.copy_from_slice(&hex_8((n >> (96 - 32 * eight)) as u32).to_be_bytes());
     }
     text
+}
+
+/// `n` as eight digits, the first of them in the highest byte.
+fn hex_8(n: u32) -> u64 {
+    let n = u64::from(n);
+    let n = (n | n << 16) & 0x0000_ffff_0000_ffff;
+    let n = (n | n << 8) & 0x00ff_00ff_00ff_00ff;
+    let n = (n | n << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // One in each byte whose digit is a letter: those lie 39 behind where they would follow `9`.
+    let letters = (n + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    n + 0x3030_3030_3030_3030 + letters * 39
 }
 
 /// Not by `{:032x}`, which costs several times as much: each run's name is written more than once.

@@ -136,7 +136,7 @@ pub const HOOK_PAUSE_MS_MAX: u64 = 86_400_000;
 /// How long a try may take.
 pub const HOOK_TRY_MS: u64 = 15_000;
 /// Events that wait for the loop; beyond it the agent waits.
-pub const EVENTS_QUEUED_MAX: usize = 4096;
+pub const EVENTS_QUEUED_MAX: usize = 2048;
 /// Events taken in one turn of the loop.
 pub const EVENTS_TURN_MAX: usize = 1024;
 /// How long an idle agent thread waits for its next run.

@@ -63,6 +63,12 @@ impl<K: From<Key> + Into<Key>, T> Slab<K, T> {
         Some(value)
     }
 
+    /// The key of whoever is in this place now.
+    pub fn key_at(&self, slot: u32) -> Option<K> {
+        let entry = self.slots.get(slot as usize)?;
+        entry.value.is_some().then(|| Key { slot, generation: entry.generation }.into())
+    }
+
     /// Every tenant with its key, in the order of slots.
     pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.slots.iter().enumerate().filter_map(|(slot, entry)| {

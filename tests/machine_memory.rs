@@ -344,3 +344,17 @@ fn a_list_of_those_that_hold_bytes_does_not_outgrow_the_connections() {
     desk.pass(100_000);
     assert!(desk.charged() < 8 * 1024, "{}", desk.charged());
 }
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let mut desk = Desk::new();
+    desk.get("/health");
+    let before = desk.charged();
+    for _ in 0..1000 {
+        desk.get("/health");
+        desk.pass(1);
+    }
+    // A list of those that hold something is tidied now and then.
+    let after = desk.charged();
+    assert!(after < before + 4096, "{before} became {after}");
+}

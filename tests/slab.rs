@@ -14,6 +14,10 @@ fn a_stale_id_finds_nothing() {
     assert_eq!(slab.get_mut(first), None);
     assert_eq!(slab.remove(first), None);
     assert_eq!(slab.get(second), Some(&"second"));
+    let place = Key::from(second).slot;
+    assert_eq!((slab.key_at(place), slab.key_at(place + 1)), (Some(second), None));
+    slab.remove(second);
+    assert_eq!(slab.key_at(place), None);
 }
 
 #[test]

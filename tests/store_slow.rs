@@ -239,8 +239,8 @@ fn agents_wait_for_a_store_that_falls_behind_and_nothing_is_lost() {
 
 #[test]
 fn events_that_are_too_many_for_one_turn_need_no_further_bell() {
-    const COUNT: usize = 4_000;
-    const { assert!(COUNT > 3 * EVENTS_TURN_MAX && COUNT < EVENTS_QUEUED_MAX) };
+    const COUNT: usize = 1_900;
+    const { assert!(COUNT > EVENTS_TURN_MAX * 3 / 2 && COUNT < EVENTS_QUEUED_MAX) };
     let store = Slow::new(false);
     let dam = Dam::start(&store, COUNT);
     let first = dam.send(post_input("go")).reply();

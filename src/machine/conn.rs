@@ -29,8 +29,6 @@ pub struct Conn {
     stall_due: Tick,
     /// Bytes it has taken since that clock was started.
     stall_taken: u64,
-    /// When the wheel will next remind us of this connection.
-    pub armed: Tick,
     /// The socket takes no more until it says so.
     pub blocked: bool,
     /// Listed to be written at the end of this turn.
@@ -203,7 +201,6 @@ impl Conn {
             due,
             stall_due: NEVER,
             stall_taken: 0,
-            armed: NEVER,
             blocked: false,
             listed: false,
             ended: false,
@@ -316,6 +313,5 @@ impl Conn {
         assert!(self.seen as usize <= self.inbox.len());
         assert!(self.sent as usize <= self.outbox.len());
         assert!(self.outbox.is_empty() || (self.sent as usize) < self.outbox.len());
-        assert!(self.armed <= self.deadline(), "nothing will remind us of this deadline");
     }
 }

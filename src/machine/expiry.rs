@@ -41,7 +41,7 @@ impl Machine {
             return orphan;
         }
         let works = matches!(run.status, Status::Running | Status::WaitingForApproval);
-        if !works || run.request.is_some() {
+        if !works || run.request().is_some() {
             return None;
         }
         let timeout = run.live().late_at();

@@ -368,7 +368,7 @@ impl Machine {
                 usage: outcome.and_then(|outcome| outcome.usage),
                 error: outcome.and_then(|outcome| outcome.error.as_deref().map(Box::from)),
             });
-            if let Some(last_event) = run.last_event {
+            if let Some(last_event) = run.last_event() {
                 page["last_event"] = json!(last_event);
             }
             page

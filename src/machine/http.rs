@@ -395,13 +395,15 @@ impl Machine {
         }
     }
 
-    /// A connection's time has come.
-    pub(super) fn conn_due(&mut self, id: ConnId) {
+    /// The time has come of whichever connection is in this place.
+    pub(super) fn conn_due(&mut self, slot: u32) {
         let now = self.now.tick;
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if conn.armed <= now {
-            conn.armed = Tick(u64::MAX);
+        let reminder = &mut self.reminders[slot as usize];
+        if *reminder <= now {
+            *reminder = Tick(u64::MAX);
         }
+        let Some(id) = self.conns.key_at(slot) else { return };
+        let conn = self.conns.get_mut(id).expect("it is in that place");
         if conn.is_stalled(now) {
             self.metrics.evict(Evicted::Reader);
             return self.close(id);

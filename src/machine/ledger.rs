@@ -65,6 +65,11 @@ impl<K: From<Key> + Into<Key> + Copy + PartialEq, T: Weigh> Scale<K, T> {
         self.slab.get_mut(key)
     }
 
+    /// The key of whoever is in this place now.
+    pub fn key_at(&self, slot: u32) -> Option<K> {
+        self.slab.key_at(slot)
+    }
+
     pub fn remove(&mut self, key: K) -> Option<T> {
         self.settle();
         let value = self.slab.remove(key)?;

@@ -5,11 +5,17 @@
 //! log are offsets that only rise; they stay valid when old segments are dropped.
 //!
 //! What is pushed lies there unseen until it is shown: a durable store must have it first.
-use crate::wire::{body, sse};
+use super::pack;
+use crate::id::RunId;
+use crate::wire::body;
 use std::collections::VecDeque;
 
 /// What a first frame has around it, and behind it if it is also the last.
 const FRAMING_BYTES: usize = 48;
+/// What follows the last frame: the closing comment as a chunk, and the last chunk.
+const TAIL: &[u8] = b"11\r\n: stream closed\n\n\r\n0\r\n\r\n";
+/// No longer log is packed: it would take long, and others are few.
+const PACKED_BYTES_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
 pub struct Log {
@@ -22,8 +28,7 @@ pub struct Log {
     shown: u64,
     /// The event of the first frame they may not see yet.
     shown_seq: u64,
-    /// The place behind the last frame, once the closing comment and the last chunk follow it.
-    sealed_at: Sealed,
+    form: Form,
 }
 
 /// Oldest first.
@@ -34,22 +39,14 @@ struct Older {
     room: usize,
 }
 
-/// A place in a log, in half the room of an `Option`. No log is so long that it ends there.
-#[derive(Clone, Copy, Debug)]
-struct Sealed(u64);
-
-impl Sealed {
-    const NOT_YET: Sealed = Sealed(u64::MAX);
-
-    fn is(self) -> bool {
-        self.0 != Sealed::NOT_YET.0
-    }
-}
-
-impl Default for Sealed {
-    fn default() -> Sealed {
-        Sealed::NOT_YET
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Open,
+    /// `TAIL` follows the last frame.
+    Sealed,
+    /// The same, all of it shown, and its only segment packed: nobody reads.
+    Packed,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +69,7 @@ impl Log {
     pub fn closed(next_seq: u64) -> Log {
         let last = Segment { start: 0, first_seq: next_seq, bytes: Vec::new() };
         let mut log = Log { last, next_seq, ..Log::default() };
-        log.seal(sse::CLOSED);
+        log.seal();
         log.show_all();
         log
     }
@@ -86,7 +83,7 @@ impl Log {
     /// Appends the frame of event `next_seq`, to a new segment where it would make the last one
     /// bigger than `segment_max` bytes.
     pub fn push(&mut self, frame: &[u8], segment_max: usize) {
-        assert!(!self.sealed_at.is(), "a frame after the last one");
+        assert!(self.form == Form::Open, "a frame after the last one");
         let full = self.last.bytes.len() + frame.len() > segment_max;
         if full && !self.last.bytes.is_empty() {
             let start = self.last.end();
@@ -104,18 +101,42 @@ impl Log {
         self.next_seq += 1;
     }
 
-    /// Appends `comment` and the end of the body: no frame follows.
-    pub fn seal(&mut self, comment: &[u8]) {
-        assert!(!self.sealed_at.is() && self.next_seq > 0, "sealed before its last frame");
-        self.sealed_at = Sealed(self.last.end());
-        body::chunk(&mut self.last.bytes, comment);
-        self.last.bytes.extend_from_slice(body::LAST_CHUNK);
+    /// Appends the closing comment and the end of the body: no frame follows.
+    pub fn seal(&mut self) {
+        assert!(self.form == Form::Open && self.next_seq > 0, "sealed before its last frame");
+        self.form = Form::Sealed;
+        self.last.bytes.extend_from_slice(TAIL);
         self.last.bytes.shrink_to_fit();
+    }
+
+    /// Packs what is over and short. Nobody may read it until it is unpacked.
+    pub fn pack(&mut self, run: RunId, scratch: &mut Vec<u8>) {
+        let is_short = self.older.is_none() && self.last.bytes.len() <= PACKED_BYTES_MAX;
+        if self.form != Form::Sealed || !is_short || !self.is_over() {
+            return;
+        }
+        scratch.clear();
+        if pack::pack(&self.last.bytes, run, scratch) {
+            self.last.bytes = scratch.to_vec();
+            self.form = Form::Packed;
+        }
+    }
+
+    /// Has a log be readable that was packed.
+    pub fn unpack(&mut self, run: RunId) {
+        if self.form == Form::Packed {
+            self.last.bytes = pack::unpack(&self.last.bytes, run, self.len());
+            self.form = Form::Sealed;
+        }
+    }
+
+    pub fn is_packed(&self) -> bool {
+        self.form == Form::Packed
     }
 
     /// Lets readers see all that was pushed when `written` was asked.
     pub fn show(&mut self, written: Place) {
-        assert!((self.shown..=self.last.end()).contains(&written.at));
+        assert!((self.shown..=self.last_end()).contains(&written.at));
         (self.shown, self.shown_seq) = (written.at, written.seq);
     }
 
@@ -125,7 +146,7 @@ impl Log {
 
     /// Where the next frame will lie.
     pub fn written(&self) -> Place {
-        Place { at: self.last.end(), seq: self.next_seq }
+        Place { at: self.last_end(), seq: self.next_seq }
     }
 
     /// The bytes from `at` on that lie in one piece and may be seen. Empty exactly at the end.
@@ -142,6 +163,7 @@ impl Log {
     /// `seq` must lie within `oldest_seq..=shown_seq`.
     pub fn place_of(&self, seq: u64) -> u64 {
         assert!((self.oldest_seq()..=self.shown_seq).contains(&seq));
+        assert!(!self.is_packed(), "a packed log is read");
         let segment = match self.older.as_deref() {
             Some(Older { segments, .. }) if self.last.first_seq > seq => {
                 let index = segments.partition_point(|segment| segment.first_seq <= seq);
@@ -174,7 +196,7 @@ impl Log {
     /// `at` must be the place of a frame.
     pub fn piece_end(&self, at: u64) -> u64 {
         let end = at + self.slice(at).len() as u64;
-        end.min(self.sealed_at.0)
+        if self.is_over() { end.min(self.shown - TAIL.len() as u64) } else { end }
     }
 
     /// What is left of the frame that `at` lies within, and the event of the frame after it.
@@ -225,12 +247,12 @@ impl Log {
 
     /// True once readers may see that nothing follows.
     pub fn is_over(&self) -> bool {
-        self.sealed_at.is() && self.shown == self.last.end()
+        self.form != Form::Open && self.shown == self.last_end()
     }
 
     /// Bytes of history in memory.
     pub fn len(&self) -> usize {
-        (self.last.end() - self.start()) as usize
+        (self.last_end() - self.start()) as usize
     }
 
     /// Bytes of memory it holds.
@@ -241,7 +263,7 @@ impl Log {
     /// Where the log would begin if it kept about `bytes_max`. What has not been shown stays, and so
     /// does the segment being written.
     pub fn start_within(&self, bytes_max: usize) -> u64 {
-        let (end, shown) = (self.last.end(), self.shown);
+        let (end, shown) = (self.last_end(), self.shown);
         let goes =
             |segment: &&Segment| end - segment.start > bytes_max as u64 && segment.end() <= shown;
         let gone = self.older().take_while(goes).last();
@@ -257,7 +279,13 @@ impl Log {
         }
     }
 
+    /// The place behind all there is.
+    fn last_end(&self) -> u64 {
+        if self.is_packed() { self.shown } else { self.last.end() }
+    }
+
     fn segment(&self, at: u64) -> &Segment {
+        assert!(!self.is_packed(), "a packed log is read");
         let Some(Older { segments, .. }) = self.older.as_deref() else { return &self.last };
         segments.get(segments.partition_point(|segment| segment.end() <= at)).unwrap_or(&self.last)
     }
@@ -284,5 +312,35 @@ impl Chunk {
         let start =
             bytes.iter().position(|b| *b == b'\n').expect("the log ends its size lines") + 1;
         Chunk { payload: start..start + size, end: start + size + 2 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::sse;
+
+    #[test]
+    fn the_tail_is_the_closing_comment_and_the_last_chunk() {
+        let mut tail = Vec::new();
+        body::chunk(&mut tail, sse::CLOSED);
+        tail.extend_from_slice(body::LAST_CHUNK);
+        assert_eq!(tail, TAIL);
+    }
+
+    #[test]
+    fn a_packed_log_takes_less_and_comes_back_as_it_was() {
+        let mut log = Log::default();
+        log.push(b"id: 0\ndata: {\"seq\":0,\"output\":\"hello\"}\n\n", 1024);
+        log.seal();
+        log.pack(RunId(7), &mut Vec::new());
+        assert!(!log.is_packed(), "not all of it is shown");
+        log.show_all();
+        let (before, room, place) = (log.slice(0).to_vec(), log.room(), log.written());
+        log.pack(RunId(7), &mut Vec::new());
+        assert!(log.is_packed() && log.is_over() && log.room() < room);
+        assert_eq!((log.len(), log.end(), log.written()), (before.len(), place.at, place));
+        log.unpack(RunId(7));
+        assert_eq!(log.slice(0), before);
     }
 }

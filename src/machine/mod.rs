@@ -22,6 +22,7 @@ mod log;
 mod metrics;
 mod note;
 mod owners;
+mod pack;
 #[cfg(feature = "page")]
 mod page;
 mod pages;
@@ -219,6 +220,9 @@ pub struct Machine {
     left: Left,
     metrics: Metrics,
     wheel: Wheel<Timer>,
+    /// When the wheel will next remind us of each connection's place. A newcomer is reminded by what
+    /// was set for the one before it, or else each would leave an entry behind that nobody needs.
+    reminders: Vec<Tick>,
     outputs: VecDeque<Output>,
     /// Connections that have something unsent and are not blocked, each listed once.
     writable: VecDeque<ConnId>,
@@ -237,7 +241,8 @@ pub struct Machine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
-    Conn(ConnId),
+    /// Whichever connection is in this place.
+    Conn(u32),
     Run(RunKey),
     /// The store is to be tried again.
     Retry,
@@ -298,6 +303,7 @@ impl Machine {
             left: Left::default(),
             metrics,
             wheel: Wheel::new(now.tick),
+            reminders: Vec::new(),
             outputs: VecDeque::new(),
             writable: VecDeque::new(),
             news: VecDeque::new(),
@@ -362,7 +368,7 @@ impl Machine {
         self.wheel.advance(now.tick, &mut fired);
         for timer in fired {
             match timer {
-                Timer::Conn(id) => self.conn_due(id),
+                Timer::Conn(slot) => self.conn_due(slot),
                 Timer::Run(run) => self.run_due(run),
                 Timer::Retry => self.retry_store(),
                 Timer::Prune => self.prune(),
@@ -438,6 +444,8 @@ impl Machine {
     pub fn check(&self) {
         for (id, conn) in self.conns.iter() {
             conn.check();
+            let reminder = self.reminders[id.0.slot as usize];
+            assert!(reminder <= conn.deadline(), "nothing will remind us of this deadline");
             for cursor in conn.cursors() {
                 let run = self.runs.get(cursor.run).expect("a subscriber of a forgotten run");
                 assert_eq!(run.subscribers.get(cursor.index as usize), Some(&id));
@@ -487,11 +495,16 @@ impl Machine {
 
     /// Makes sure that the wheel reminds us of this connection by its deadline.
     fn arm_conn(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(conn) = self.conns.get(id) else { return };
         let deadline = conn.deadline();
-        if deadline < conn.armed {
-            conn.armed = deadline;
-            self.wheel.insert(deadline, Timer::Conn(id));
+        let slot = id.0.slot;
+        if self.reminders.len() <= slot as usize {
+            self.reminders.resize(slot as usize + 1, Tick(u64::MAX));
+        }
+        let reminder = &mut self.reminders[slot as usize];
+        if deadline < *reminder {
+            *reminder = deadline;
+            self.wheel.insert(deadline, Timer::Conn(slot));
         }
     }
 

@@ -103,7 +103,7 @@ impl Machine {
             started_at: run.waited.began(run.record.created).map(Wall::as_float),
             session_id: &run.record.session_id,
             model,
-            last_event: run.last_event,
+            last_event: run.last_event(),
             last_seq: run.log.shown_seq().checked_sub(1),
             output: outcome.and_then(|outcome| outcome.output.as_deref()),
             usage: outcome.and_then(|outcome| outcome.usage),

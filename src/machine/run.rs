@@ -15,8 +15,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Run {
     pub record: Arc<Record>,
-    /// What its agent is to be asked. Until it begins.
-    pub request: Option<Arc<Request>>,
     pub status: Status,
     pub updated: Wall,
     /// Until it began to work.
@@ -25,8 +23,6 @@ pub struct Run {
     /// What matters only until the run is finished, and is there exactly until then: there are
     /// many more finished runs than others.
     pub live: Option<Box<Live>>,
-    /// The last event shown.
-    pub last_event: Option<&'static str>,
     /// What came of it, exactly when the run is finished.
     pub outcome: Option<Arc<Outcome>>,
     /// The terminal event has come, and may not have been shown yet: what is said to the run now
@@ -50,11 +46,15 @@ pub struct Run {
 }
 
 // A hundred thousand finished ones must fit.
-const _: () = assert!(size_of::<Run>() <= 216);
+const _: () = assert!(size_of::<Run>() <= 192);
 
 /// An unfinished run beyond what is known of all.
 #[derive(Debug)]
 pub struct Live {
+    /// What its agent is to be asked. Until it begins.
+    pub request: Option<Arc<Request>>,
+    /// The last event shown.
+    pub last_event: Option<&'static str>,
     /// When the last event happened, shown or not: none that follows may be before it.
     pub said_at: Wall,
     /// How many events its agent has said.
@@ -76,8 +76,10 @@ pub struct Live {
 }
 
 impl Live {
-    fn new(said_at: Wall, started: Tick) -> Live {
+    fn new(request: Option<Arc<Request>>, said_at: Wall, started: Tick) -> Live {
         Live {
+            request,
+            last_event: None,
             said_at,
             heard: 0,
             steers: VecDeque::new(),
@@ -129,12 +131,10 @@ impl Run {
             status: Status::Queued,
             updated: record.created,
             waited: Waited::STILL,
-            live: Some(Box::new(Live::new(record.created, now.tick))),
-            record,
             preview: request.as_ref().map_or(Box::from(""), |request| request.input.preview()),
-            request,
+            live: Some(Box::new(Live::new(request, record.created, now.tick))),
+            record,
             log: Log::default(),
-            last_event: None,
             outcome: None,
             has_ended: false,
             subscribers: Vec::new(),
@@ -156,7 +156,6 @@ impl Run {
             updated: stored.updated.max(stored.record.created),
             waited: stored.waited,
             log: Log::closed(stored.next_seq),
-            last_event: stored.status.last_event(),
             outcome: stored.outcome,
             live: None,
             has_ended: true,
@@ -197,7 +196,7 @@ impl Run {
         self.log.push(scratch, segment_max);
         let status = Status::after(&event.kind);
         if status.is_some() {
-            self.log.seal(sse::CLOSED);
+            self.log.seal();
             self.has_ended = true;
         }
         Taken {
@@ -212,10 +211,25 @@ impl Run {
     /// Lets readers see what was said up to `written`, of which the last was the event `name`.
     pub fn show(&mut self, written: Place, name: &'static str, at: Wall) {
         self.log.show(written);
-        self.last_event = Some(name);
+        if let Some(live) = &mut self.live {
+            live.last_event = Some(name);
+        }
         self.updated = self.updated.max(at);
         if self.approval().is_some_and(|pending| pending.seq < written.seq) {
             self.status = Status::WaitingForApproval;
+        }
+    }
+
+    /// The last event shown.
+    pub fn last_event(&self) -> Option<&'static str> {
+        self.live.as_ref().map_or(self.status.last_event(), |live| live.last_event)
+    }
+
+    /// Has a finished run take as little room as it can while nobody reads it.
+    pub fn fold(&mut self, scratch: &mut Vec<u8>) {
+        if self.status.is_finished() && self.subscribers.is_empty() {
+            self.subscribers = Vec::new();
+            self.log.pack(self.record.id, scratch);
         }
     }
 
@@ -226,6 +240,11 @@ impl Run {
 
     pub fn live_mut(&mut self) -> &mut Live {
         self.live.as_deref_mut().expect("the run is not finished")
+    }
+
+    /// What its agent is to be asked, unless it has begun.
+    pub fn request(&self) -> Option<&Arc<Request>> {
+        self.live.as_ref()?.request.as_ref()
     }
 
     /// What its agent waits for.
@@ -289,12 +308,12 @@ impl Run {
         assert!(steers == 0 || self.status.is_working() && !self.has_ended);
         let is_asking = self.approval().is_some();
         assert!(!is_asking || self.status.is_working() && !self.has_ended);
-        assert!(!is_asking || self.request.is_none() && self.status != Status::Stopping);
+        assert!(!is_asking || self.request().is_none() && self.status != Status::Stopping);
         let is_shown = self.approval().is_some_and(|pending| pending.seq < self.log.shown_seq());
         assert_eq!(self.status == Status::WaitingForApproval, is_shown);
         assert!(steers <= STEERS_WAITING_MAX);
-        assert!(self.status != Status::Queued || self.request.is_some());
-        assert!(!self.status.is_finished() || self.request.is_none());
+        assert!(self.status != Status::Queued || self.request().is_some());
         assert!(self.record.created <= self.updated);
+        assert!(!self.log.is_packed() || self.subscribers.is_empty(), "a packed log is read");
     }
 }

@@ -226,7 +226,7 @@ impl Runs {
         }
         for key in self.starting.keys() {
             let run = self.table.get(*key).expect("a starting run is not forgotten");
-            assert!(run.status == Status::Running && run.request.is_some() && !run.has_ended);
+            assert!(run.status == Status::Running && run.request().is_some() && !run.has_ended);
         }
     }
 }
@@ -276,7 +276,7 @@ impl Machine {
         let Unfinished { record, request, updated, waited, next_seq } = unfinished;
         let has_begun = request.is_none();
         let mut run = Run::new(record.clone(), request, self.now);
-        run.request_bytes = run.request.as_deref().map_or(0, request_weight);
+        run.request_bytes = run.request().map_or(0, |request| request_weight(request));
         run.log = Log::resumed(next_seq);
         run.updated = updated.max(record.created);
         run.live_mut().said_at = run.updated;
@@ -337,7 +337,8 @@ impl Machine {
         let Some(starting) = self.runs.starting.get_mut(&key) else { return };
         starting.awaits_history = false;
         let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
-        let request = run.request.as_mut().expect("a starting run knows what it is asked");
+        let request =
+            run.live_mut().request.as_mut().expect("a starting run knows what it is asked");
         let request = Arc::make_mut(request);
         (request.history, request.omitted) = (history.messages, history.omitted);
         run.request_bytes = request_weight(request);
@@ -369,7 +370,7 @@ impl Machine {
         };
         self.runs.starting.remove(&key);
         let run = self.runs.table.get_mut(key).expect("a starting run is not forgotten");
-        let request = run.request.take().expect("a starting run knows what it is asked");
+        let request = run.live_mut().request.take().expect("a starting run knows what it is asked");
         let budget = request.budget.within(&self.config.budget);
         run.touched = self.now.tick;
         let live = run.live_mut();
@@ -476,7 +477,6 @@ impl Machine {
         let run = self.runs.table.get_mut(key).expect("an unfinished run is not forgotten");
         let was = std::mem::replace(&mut run.status, status);
         run.outcome = Some(outcome);
-        run.request = None;
         run.live = None;
         // A store in memory keeps a history that a client gave, for runs that go on from it.
         if self.keep.is_durable || run.record.lineage != Lineage::Given {
@@ -486,7 +486,14 @@ impl Machine {
         let written = run.log.written();
         let record = run.record.clone();
         self.show(key, written, name, at);
-        let bytes = self.runs.get(key).expect("it was there a moment ago").bytes();
+        let nobody_watches = self.watchers.is_empty();
+        let run = self.runs.get_mut(key).expect("it was there a moment ago");
+        if nobody_watches {
+            // Nobody is told of it again but from the store, which has it too.
+            run.preview = Box::default();
+        }
+        run.fold(&mut self.scratch);
+        let bytes = run.bytes();
         self.runs.note_finished(key, bytes);
         self.runs.leave(key, was, &record);
         self.arm_run(key);

@@ -69,6 +69,7 @@ impl Machine {
     pub(super) fn take_place(&mut self, id: ConnId, key: RunKey) -> u32 {
         let run = self.runs.get_mut(key).expect("the caller just found it");
         run.touched = self.now.tick;
+        run.log.unpack(run.record.id);
         run.subscribers.push(id);
         let index = run.subscribers.len() as u32 - 1;
         self.runs.subscribed();
@@ -424,6 +425,7 @@ impl Machine {
         run.subscribers.swap_remove(index as usize);
         run.touched = self.now.tick;
         let moved = run.subscribers.get(index as usize).copied();
+        run.fold(&mut self.scratch);
         self.runs.unsubscribed();
         if let Some(moved) = moved.and_then(|moved| self.conns.get_mut(moved))
             && let Some(cursor) = moved.cursor_mut(key)

@@ -84,7 +84,7 @@ impl Machine {
         let run_id = run.id();
         let status = if replayed { run.status.name() } else { "started" };
         let page = submit::accepted(run_id, status, replayed);
-        let location = format!("/v1/runs/{run_id}");
+        let location = run_id.behind("/v1/runs/run_");
         let mut extra = [("Location", location.as_str()); 3];
         let mut extras = 1;
         if replayed {
@@ -121,7 +121,7 @@ impl Machine {
             (None, None) => Lineage::Given,
         };
         let has_session = named.is_some();
-        let session_id = named.map_or_else(|| run_id.to_string(), str::to_owned);
+        let session_id = named.map_or_else(|| run_id.behind("run_"), str::to_owned);
         let inherited = || previous.as_ref()?.instructions.as_deref().map(str::to_owned);
         let instructions = asked.instructions.or_else(inherited);
         let model = asked.model.filter(|model| !self.pages.is_own_model(model));

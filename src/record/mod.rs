@@ -144,16 +144,16 @@ impl Status {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     pub usage: Option<Usage>,
-    pub output: Option<String>,
-    pub error: Option<String>,
+    pub output: Option<Box<str>>,
+    pub error: Option<Box<str>>,
     /// What clients said to the run too late.
-    pub pending_steer: Option<String>,
+    pub pending_steer: Option<Box<str>>,
 }
 
 impl Outcome {
     /// What of a terminal event is told to those who ask for the run's status.
     pub fn of(kind: Kind) -> Outcome {
-        let pending_steer = kind.pending_steer().map(str::to_owned);
+        let pending_steer = kind.pending_steer().map(Box::from);
         let (usage, output, error) = match kind {
             Kind::Completed(ending) => (Some(ending.usage), Some(ending.output), None),
             Kind::Failed(ending) => (Some(ending.usage), ending.output, Some(ending.error)),
@@ -161,13 +161,14 @@ impl Outcome {
             Kind::Interrupted(ending) => (None, None, Some(ending.error)),
             _ => (None, None, None),
         };
+        let [output, error] = [output, error].map(|text| text.map(String::into_boxed_str));
         Outcome { usage, output, error, pending_steer }
     }
 
     /// Bytes of its texts.
     pub fn len(&self) -> usize {
         let texts = [&self.output, &self.error, &self.pending_steer];
-        texts.into_iter().flatten().map(String::len).sum()
+        texts.into_iter().flatten().map(|text| text.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -281,8 +281,8 @@ impl Run {
         for (index, event) in self.events.iter().enumerate() {
             all.extend(self.told(index, &event.kind));
         }
-        let output = self.outcome.as_ref().and_then(|outcome| outcome.output.clone());
-        all.extend(output.filter(|text| !text.is_empty()).map(|text| assistant(&text)));
+        let output = self.outcome.as_ref().and_then(|outcome| outcome.output.as_deref());
+        all.extend(output.filter(|text| !text.is_empty()).map(assistant));
         let id: Option<RunId> = Some(self.record.id);
         let times = [self.record.created].into_iter().chain(std::iter::repeat(self.updated));
         let said = all.into_iter().zip(times);

@@ -20,7 +20,7 @@ export RUST_BACKTRACE=0
 # mutant DESCRIPTION FILE TESTS OLD NEW: the first OLD in FILE becomes NEW; TESTS are the test
 # binaries that are run, the likeliest first.
 mutant() {
-    local what=$1 file=$2 tests=$3 old=$4 new=$5 test log caught=
+    local what=$1 file=$2 tests=$3 old=$4 new=$5 test log features caught=
     [[ -n $only && $what != *"$only"* ]] && return
     count=$((count + 1))
     rm -rf "$copy/src"
@@ -36,9 +36,11 @@ mutant() {
         return
     fi
     for test in $tests; do
+        features=
+        [[ $test == webhooks ]] && features=webhooks,sqlite
         # A mutant may loop for ever; that counts as caught.
         log=$(cd "$copy" && timeout 180 cargo test --offline --quiet --no-default-features \
-            --test "$test" 2>&1)
+            --features "$features" --test "$test" 2>&1)
         case $? in
         0) continue ;;
         124) caught="$test (does not end)" ;;
@@ -62,7 +64,7 @@ mutant() {
     fi
 }
 
-for path in Cargo.toml Cargo.lock tests examples benches fuzz/seeds fuzz/fuzz_targets; do
+for path in Cargo.toml Cargo.lock docs tests examples benches fuzz/seeds fuzz/fuzz_targets; do
     [[ -e $path ]] && mkdir -p "$copy/$(dirname "$path")" && cp -r "$path" "$copy/$path"
 done
 
@@ -255,6 +257,38 @@ mutant 'a new secret of a key is not masked' $M/keys.rs 'keys' \
 mutant 'a new secret of a key has a full bucket' $M/keyring.rs 'keys' \
     'known.map_or(Bucket { level: u64::MAX, at: now }, |slot| slot.bucket)' \
     'same.map_or(Bucket { level: u64::MAX, at: now }, |slot| slot.bucket)'
+mutant 'a webhook: it is tried for ever' $M/hooks.rs 'webhooks' \
+    'settings.retries.get(delivery.tries as usize)' 'settings.retries.first()'
+mutant 'a webhook: who asks for patience is given none' $M/hooks.rs 'webhooks' \
+    '.max(asked.min(HOOK_PAUSE_MS_MAX))' '.max(asked.min(1))'
+mutant 'a webhook: it is told of a deleted run' $M/hooks.rs 'webhooks' \
+    '_ => self.hooks.remove(id),' '_ => {}'
+mutant 'a webhook: what memory cannot hold is lost' $M/hooks.rs 'webhooks' \
+    $'self.remove(id);\n            self.beyond = true;' 'self.remove(id);'
+mutant 'a webhook: a slow one holds up all others' $M/hooks.rs 'webhooks' \
+    '&& !self.is_busy(known.delivery.origin())' '&& self.flying().next().is_none()'
+mutant 'leave: one for a session holds in all' $M/grants.rs 'approvals' \
+    '.is_none_or(|id| *id == record.session_id)' '.is_none_or(|id| !id.is_empty())'
+mutant 'leave: it holds for other arguments' $M/grants.rs 'approvals' \
+    '*it.arguments == *arguments' '!it.arguments.is_empty() && !arguments.is_empty()'
+mutant 'leave: what nobody decides is allowed' $M/approvals.rs 'approvals' \
+    'settle_approval(key, Choice::Deny, true)' 'settle_approval(key, Choice::Once, true)'
+mutant 'leave: a decision counts for another request' $M/approvals.rs 'approvals' \
+    '|id| *id != *request.request_id' '|id| id.is_empty()'
+mutant 'leave: whoever interrupts is not heard first' $M/approvals.rs 'approvals' \
+    'any(|steer| steer.interrupt)' 'any(|steer| steer.interrupt && steer.text.is_empty())'
+mutant 'a feed: a key watches the runs of others' $M/feed.rs 'feed' \
+    'feed.watched.as_deref() == owner' 'feed.watched.is_some()'
+mutant 'a feed: one run has it for itself' $M/feed.rs 'feed' \
+    $'if self.until.take().is_some() {\n            self.cursors.rotate_left(1);' \
+    $'if self.until.take().is_some() {'
+mutant 'a feed: who comes late is not told so' $M/feed.rs 'feed' \
+    'runs: Vec::new(), are_too_many: true' 'runs: Vec::new(), are_too_many: false'
+mutant 'a feed: a refused one holds runs' $M/feed.rs 'feed' \
+    $'Err(halt) => {\n                    self.give_back(&places);' 'Err(halt) => {'
+mutant 'a status: a run began when it was asked for' $M/runs.rs 'runs' \
+    'Waited::between(run.record.created, run.updated)' \
+    'Waited::between(run.record.created, run.record.created)'
 
 echo "$count mutants"
 exit $survived

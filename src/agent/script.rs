@@ -14,33 +14,56 @@ pub struct Script;
 
 impl Agent for Script {
     fn run(&self, run: &mut Context<'_>) -> Result<(), Ending> {
-        let input = run.request().input.to_text();
-        let number = |name: &str| number(&input, name);
-        let rate = number("rate");
-        let text = "x".repeat((number("size") as usize).min(SIZE_MAX));
-        pause(run, number("hold"))?;
+        let asked = Asked::read(&run.request().input.to_text());
+        let text = "x".repeat((asked.size as usize).min(SIZE_MAX));
+        pause(run, asked.hold)?;
         let began = Instant::now();
-        for index in 0..number("events") {
-            if let Some(micros) = (index * 1_000_000).checked_div(rate) {
+        for index in 0..asked.events {
+            if let Some(micros) = (index * 1_000_000).checked_div(asked.rate) {
                 let due = Duration::from_micros(micros);
                 run.pause(due.saturating_sub(began.elapsed()))?;
             }
             run.delta(&text)?;
         }
-        pause(run, number("tail"))
+        pause(run, asked.tail)
     }
 }
 
 fn pause(run: &Context<'_>, millis: u64) -> Result<(), Ending> {
+    if millis == 0 {
+        return Ok(());
+    }
     run.pause(Duration::from_millis(millis).min(PAUSE_MAX))
 }
 
-/// The value of `name=` among the words of `input`, or 0.
-fn number(input: &str, name: &str) -> u64 {
-    // By bytes: to look for characters would cost more than all else a run that says nothing does.
-    let mut words = input.as_bytes().split(|byte| *byte == b' ');
-    let value = words.find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
+/// The numbers of an input, by their names.
+#[derive(Debug, Default, PartialEq)]
+struct Asked {
+    events: u64,
+    size: u64,
+    rate: u64,
+    hold: u64,
+    tail: u64,
+}
+
+impl Asked {
+    /// Word by word. Of a name that comes twice the last counts.
+    fn read(input: &str) -> Asked {
+        let mut asked = Asked::default();
+        for word in input.split(' ') {
+            let Some((name, value)) = word.split_once('=') else { continue };
+            let number = match name {
+                "events" => &mut asked.events,
+                "size" => &mut asked.size,
+                "rate" => &mut asked.rate,
+                "hold" => &mut asked.hold,
+                "tail" => &mut asked.tail,
+                _ => continue,
+            };
+            *number = value.parse().unwrap_or(0);
+        }
+        asked
+    }
 }
 
 #[cfg(test)]
@@ -51,13 +74,8 @@ mod tests {
 
     #[test]
     fn numbers_are_found_by_their_whole_names() {
-        let input = "bench events=3 size=64 rate= hold=x";
-        assert_eq!(number(input, "events"), 3);
-        assert_eq!(number(input, "size"), 64);
-        assert_eq!(number(input, "vents"), 0);
-        assert_eq!(number(input, "rate"), 0);
-        assert_eq!(number(input, "hold"), 0);
-        assert_eq!(number(input, "tail"), 0);
+        let asked = Asked::read("bench events=3 size=64 vents=7 rate= hold=x tail");
+        assert_eq!(asked, Asked { events: 3, size: 64, ..Asked::default() });
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Route {
     }
 
     pub fn has(&self, method: Method) -> bool {
-        self.allow().split(", ").any(|name| name == method.name())
+        self.allow().split(',').any(|name| name.trim_start() == method.name())
     }
 
     /// What a key must have for this; `None` where any key will do, or where the path has no such

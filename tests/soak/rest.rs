@@ -89,20 +89,25 @@ fn children(server: &Server) -> usize {
 pub fn await_retention(fleet: &Fleet) -> u64 {
     await_well("the store to be cleaned up", || {
         let life = fleet.await_life();
-        let runs = count_runs(life);
+        let runs = count_runs(life)?;
         let bytes = fs::metadata(fleet.place.file()).unwrap().len();
         let is_clean = runs <= RETAINED && bytes <= FILE_BYTES_MAX;
         if is_clean { Ok(bytes) } else { Err(format!("{runs} runs, {bytes} bytes")) }
     })
 }
 
-fn count_runs(life: Life) -> u64 {
+/// Fails where a page ends with a run that is cleaned up before the next is asked for.
+fn count_runs(life: Life) -> Result<u64, String> {
     let (mut count, mut after) = (0, String::new());
     loop {
-        let page = get(life, &format!("/v1/runs?limit=100{after}")).unwrap().json();
+        let page = get(life, &format!("/v1/runs?limit=100{after}")).unwrap();
+        if page.status != 200 {
+            return Err(page.body);
+        }
+        let page = page.json();
         count += page["data"].as_array().expect("a list").len() as u64;
         if page["has_more"] != true {
-            return count;
+            return Ok(count);
         }
         after = format!("&after={}", page["last_id"].as_str().expect("an id"));
     }

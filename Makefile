@@ -118,7 +118,7 @@ docs:
 # Static binaries. `everything` is what ships. `core` is the library on its five packages in the
 # smallest program that embeds it, `small` the same with the command line, for small hosts: both
 # built for size, down to how much is inlined; their time is the kernel's anyway. Where the linker is
-# LLD, equal functions are folded, relocations packed, and functions that are seldom called put apart.
+# LLD, equal functions are folded, relocations packed, and what idles put apart (src/idle.ld).
 # What of glibc lies idle in them is left out (src/glibc.c). With getrandom's direct system call they
 # need no /dev either. `TARGET=x86_64-unknown-linux-musl` builds with musl, where that target is
 # installed.
@@ -126,7 +126,7 @@ TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_FLAGS = -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom" $(FOLD_FLAGS)
 ifeq ($(TARGET),x86_64-unknown-linux-gnu)
 FOLD_FLAGS = -C link-arg=-Wl,--icf=all -C link-arg=-Wl,--pack-dyn-relocs=relr \
-	-C link-arg=-Wl,-z,keep-text-section-prefix \
+	-C link-arg=-Wl,-T,$(CURDIR)/src/idle.ld \
 	-L native=$(CURDIR)/target/glibc -l static:-bundle=glibc_parts
 PARTS = target/glibc/libglibc_parts.a
 endif

@@ -9,6 +9,7 @@ use runwire::approval::Ask;
 use runwire::config::{Config, Webhook, Webhooks};
 use runwire::{Agent, Context, Ending};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -300,6 +301,11 @@ fn more_than_memory_holds_waits_in_the_store() {
     let good = Postbox::new();
     site.submit(hooked_input("done", &good.url("/")));
     good.next();
+    slow.let_go();
+    let mut told = BTreeSet::new();
+    while told.len() < 301 {
+        told.insert(slow.next().id().to_owned());
+    }
     drop(site);
 }
 

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -36,7 +37,11 @@ impl Posted {
 pub struct Postbox {
     pub addr: SocketAddr,
     posted: Receiver<Posted>,
+    held: Held,
 }
+
+/// Connections that are given no answer.
+type Held = Arc<Mutex<Vec<TcpStream>>>;
 
 impl Postbox {
     /// Answers the first posts with these, and all that follow with 204. An empty answer is none:
@@ -47,8 +52,10 @@ impl Postbox {
         let (sender, posted) = channel();
         let mut answers: Vec<String> = answers.iter().map(|it| (*it).to_owned()).collect();
         answers.reverse();
-        thread::spawn(move || serve(&listener, answers, &sender));
-        Postbox { addr, posted }
+        let held = Held::default();
+        let holding = held.clone();
+        thread::spawn(move || serve(&listener, answers, &sender, &holding));
+        Postbox { addr, posted, held }
     }
 
     pub fn new() -> Postbox {
@@ -63,19 +70,28 @@ impl Postbox {
         self.posted.recv_timeout(DEADLINE).expect("something is posted")
     }
 
+    /// Closes the connections that are held open.
+    pub fn let_go(&self) {
+        self.held.lock().unwrap().clear();
+    }
+
     /// What has come so far, beside what `next` gave.
     pub fn rest(&self) -> Vec<Posted> {
         self.posted.try_iter().collect()
     }
 }
 
-fn serve(listener: &TcpListener, mut answers: Vec<String>, sender: &Sender<Posted>) {
-    let mut held = Vec::new();
+fn serve(
+    listener: &TcpListener,
+    mut answers: Vec<String>,
+    sender: &Sender<Posted>,
+    held: &Mutex<Vec<TcpStream>>,
+) {
     while let Ok((mut stream, _)) = listener.accept() {
         let Some(posted) = read(&stream) else { continue };
         let answer = answers.pop().unwrap_or_else(|| "204 No Content".to_owned());
         if answer.is_empty() {
-            held.push(stream);
+            held.lock().unwrap().push(stream);
         } else {
             let head =
                 format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
